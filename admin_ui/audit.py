@@ -1,0 +1,231 @@
+"""The audit log: JSON lines that say who asked for what, from where, and what came of it.
+
+A change is two lines with one id: `requested`, on disk before anything is changed, and its `outcome`. A refusal
+and a view are one line each.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import os
+import re
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from admin_ui.auth import User
+from admin_ui.errors import StorageError
+from admin_ui.files import sync_folder
+from admin_ui.model import iso
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "audit.log"
+MAX_BYTES = 10 << 20
+BACKUPS = 20
+MOST_REMEMBERED = 4096
+ID = re.compile(r"[0-9a-f-]{36}\Z")
+
+Details = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a `requested` line says: who asked for which action on which job."""
+
+    username: str
+    action: str
+    job_name: str | None
+
+
+class AuditLog:
+    """Appends to `audit.log` in one directory. Thread-safe; each line is whole in the file or not in it at all."""
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        backups: int = BACKUPS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._path = Path(directory) / FILE_NAME
+        self._max_bytes = max_bytes
+        self._backups = backups
+        self._now = now
+        self._lock = threading.Lock()
+        self._known: dict[str, Asked] = {}
+
+    def requested(self, user: User, action: str, job_name: str | None, details: Details | None = None) -> str:
+        """Note that a change is about to be made; return its id, which may serve as a request's `request_id`.
+
+        The line is on disk on return. Raises StorageError if it is not: then the change must not happen.
+        """
+        line_id = str(uuid.uuid4())
+        line = _line("requested", line_id, user, action, job_name, details)
+        self._write(line, durable=True)
+        return line_id
+
+    def outcome(
+        self,
+        line_id: str,
+        user: User,
+        action: str,
+        job_name: str | None,
+        outcome: str,
+        details: Details | None = None,
+    ) -> bool:
+        """Note what came of a requested change; return whether it could be written. The change has been made."""
+        return self._try(_line("outcome", line_id, user, action, job_name, details) | {"outcome": outcome})
+
+    def refused(self, user: User | None, action: str, why: str, source: str, details: Details | None = None) -> bool:
+        """Note that somebody was turned away, None for nobody known; return whether it could be written."""
+        who = user or User("", frozenset(), source)
+        line = _line("refused", str(uuid.uuid4()), who, action, None, details)
+        return self._try(line | {"username": user.username if user else None, "source": source, "why": why})
+
+    def viewed(self, user: User, action: str, job_name: str | None, details: Details | None = None) -> bool:
+        """Note that somebody looked at something; return whether it could be written. The view works either way."""
+        return self._try(_line("viewed", str(uuid.uuid4()), user, action, job_name, details))
+
+    def log_event(self, username: str, action: str, details: Details | None = None, *, source: str = "") -> bool:
+        """Note something in one line, as the original interface does; return whether it could be written."""
+        user = User(username, frozenset(), source)
+        return self._try(_line("event", str(uuid.uuid4()), user, action, None, details))
+
+    @contextmanager
+    def change(self, user: User, action: str, job_name: str | None, details: Details | None = None) -> Iterator[str]:
+        """Put both lines around a change; yields the id. The outcome is `done`, or the error, which passes through."""
+        line_id = self.requested(user, action, job_name, details)
+        try:
+            yield line_id
+        except BaseException as error:
+            self.outcome(line_id, user, action, job_name, "failed", {"error": type(error).__name__, "text": str(error)})
+            raise
+        self.outcome(line_id, user, action, job_name, "done")
+
+    def who_asked(self, line_id: str) -> Asked | None:
+        """Return what the `requested` line with this id says, None if no line that is kept has it."""
+        if not ID.match(line_id):
+            return None
+        if line_id not in self._known and (found := self._search(line_id)) is not None:
+            if len(self._known) >= MOST_REMEMBERED:
+                self._known.clear()
+            self._known[line_id] = found
+        return self._known.get(line_id)
+
+    def _try(self, line: dict[str, Any]) -> bool:
+        try:
+            self._write(line, durable=False)
+        except StorageError:
+            log.exception("an audit line could not be written: %s", _encoded(line))
+            return False
+        return True
+
+    def _write(self, line: dict[str, Any], *, durable: bool) -> None:
+        data = _encoded({"timestamp": iso(self._now())} | line) + b"\n"
+        with self._lock:
+            try:
+                with suppress(OSError):  # then the file grows on, which is better than no line
+                    self._rotate(len(data))
+                self._append(data, durable=durable)
+            except OSError as error:
+                raise StorageError(f"the audit log cannot be written: {error.strerror or error}") from error
+
+    def _append(self, data: bytes, *, durable: bool) -> None:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, flags, 0o640)
+        try:
+            size = os.fstat(descriptor).st_size
+            try:
+                if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                    data = b"\n" + data  # a crash cut the last line short
+                _write_all(descriptor, data)
+                if durable:
+                    os.fsync(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, size)  # no half line, and none for a change that will not happen
+                raise
+        finally:
+            os.close(descriptor)
+        if durable and size == 0:
+            sync_folder(self._path.parent)
+
+    def _rotate(self, more: int) -> None:
+        try:
+            size = self._path.lstat().st_size
+        except FileNotFoundError:
+            return
+        if size == 0 or size + more <= self._max_bytes:
+            return
+        names = self._files()
+        for older, newer in zip(reversed(names), reversed(names[:-1]), strict=False):
+            if newer.exists():
+                os.replace(newer, older)
+
+    def _files(self) -> list[Path]:
+        """Return where the current file and the rotated ones lie, newest first."""
+        rotated = [self._path.with_name(f"{FILE_NAME}.{number}") for number in range(1, self._backups + 1)]
+        return [self._path, *rotated]
+
+    def _search(self, line_id: str) -> Asked | None:
+        needle = f'"id": "{line_id}"'.encode()
+        for path in self._files():
+            for line in _lines_with(path, needle):
+                if line.get("id") == line_id and line.get("event") == "requested":
+                    return Asked(line["username"], line["action"], line["job_name"])
+        return None
+
+
+def _line(
+    event: str, line_id: str, user: User, action: str, job_name: str | None, details: Details | None
+) -> dict[str, Any]:
+    return {
+        "event": event,
+        "id": line_id,
+        "username": user.username,
+        "source": user.source,
+        "action": action,
+        "job_name": job_name,
+        "details": dict(details or {}),
+    }
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    # ASCII only: no text, whatever it holds, can break a line or turn around what stands beside it.
+    return json.dumps(line, default=str).encode()
+
+
+def _lines_with(path: Path, needle: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file that hold `needle`; a file that is gone, empty or unreadable has none."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = data.find(needle)
+            while at >= 0:
+                end = data.find(b"\n", at)
+                end = len(data) if end < 0 else end
+                yield from _parsed(data[data.rfind(b"\n", 0, at) + 1 : end])
+                at = data.find(needle, end)
+    except (OSError, ValueError):
+        return
+
+
+def _parsed(text: bytes) -> Iterator[dict[str, Any]]:
+    try:
+        yield json.loads(text)
+    except ValueError:
+        return  # cut short by a crash
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

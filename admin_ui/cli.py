@@ -1,0 +1,109 @@
+"""The commands: start the service, ask for its health, hash a password."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import http.client
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from admin_ui.auth.hashing import ScryptHash
+from admin_ui.auth.password import LONGEST, SHORTEST
+from admin_ui.errors import AdminError, SettingsError
+from admin_ui.settings import Settings, from_environment
+
+OK, FAILED, WRONG_USAGE = 0, 1, 2
+HEALTH_TIMEOUT_SECONDS = 5
+# A browser's open event stream would hold the shutdown up for ever; a container gets 10 s by default.
+SHUTDOWN_SECONDS = 3
+
+GRADIO_ENVIRONMENT = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_SSR_MODE": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+"""No telemetry, no other hosts. Gradio reads these when it is imported."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m admin_ui", description=__doc__)
+    parser.add_argument(
+        "command", nargs="?", default="start", choices=("start", "health", "hash-password"), help="default: start"
+    )
+    command = parser.parse_args(arguments).command
+    try:
+        if command == "hash-password":
+            return _hash_password()
+        settings = from_environment()
+        return _health(settings) if command == "health" else _start(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    except AdminError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+
+
+def _start(settings: Settings) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_gradio_environment()
+    # Only now: these import what reads the environment.
+    import uvicorn
+
+    from admin_ui.app import create_app
+    from admin_ui.job_management_service import JobManagementService
+
+    service = JobManagementService(settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir)
+    # The guard judges forwarded headers; uvicorn must leave them, and the address of the peer, as they are.
+    uvicorn.run(
+        create_app(settings, service=service),
+        host=settings.host,
+        port=settings.port,
+        proxy_headers=False,
+        server_header=False,
+        access_log=False,
+        ws="none",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    return OK
+
+
+def set_gradio_environment() -> None:
+    """Set what Gradio reads when it is imported, whatever was there."""
+    os.environ.update(GRADIO_ENVIRONMENT)
+    os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir()) / "gradio")
+
+
+def _health(settings: Settings) -> int:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)
+    connection = http.client.HTTPConnection(host, settings.port, timeout=HEALTH_TIMEOUT_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse().read(16)
+    except (OSError, http.client.HTTPException) as error:
+        print(f"no answer from {host}:{settings.port}: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        connection.close()
+    print(answer.decode("ascii", "replace"))
+    return OK if answer == b"ok" else FAILED
+
+
+def _hash_password() -> int:
+    """Print the hash of a password that is typed, or comes in one line on standard input, for ADMIN_PASSWORD_HASH."""
+    password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    if not SHORTEST <= len(password) <= LONGEST:
+        print(f"a password has {SHORTEST} to {LONGEST} characters", file=sys.stderr)
+        return FAILED
+    print(ScryptHash.of(password))
+    return OK

@@ -1,0 +1,412 @@
+"""The read model: follows the logs into the index. One thread writes; what it writes, and when it forgets, is here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from admin_ui import entries
+from admin_ui.database import Database
+from admin_ui.entries import Entry
+from admin_ui.errors import StorageError
+from admin_ui.follow import Batch, Cursor, Follower
+from admin_ui.model import STATUSES, iso
+from admin_ui.scheduler_state import apply_main_entry
+
+T = TypeVar("T")
+LOG = logging.getLogger(__name__)
+JOURNAL = "scheduler_jobs.log"
+MAIN_LOG = "scheduler_main.log"
+INDEX = "history.sqlite3"
+IDLE_SECONDS = 0.25
+WAITED_FOR_SECONDS = 0.02
+RETRY_SECONDS = 5.0
+FORGET_EVERY_SECONDS = 60.0
+FORGET_LINES = 2000
+"""So many lines at most are forgotten in one transaction, about a tenth of a second."""
+
+LONGEST_CAUSE = 200
+ACTIVE = ("queued", "running", "unknown")
+"""What a run may be before its end is known: later news replaces it. The rest is final."""
+
+
+class History:
+    """Keeps the index up to date. `poll` is one pass; `start` has a thread repeat it."""
+
+    def __init__(self, log_directory: str | Path, data_directory: str | Path, *, keep_days: float = 365) -> None:
+        logs = Path(log_directory)
+        self.database = Database(Path(data_directory) / INDEX, {"has_text": (4, _has_text)})
+        self.problem: str | None = None
+        self.skipped_lines = 0
+        self.changes: dict[str, int] = {}
+        """By job, how often its runs changed since the index was opened: what was read of a job before is stale."""
+        self._followers = {JOURNAL: Follower(logs / JOURNAL), MAIN_LOG: Follower(logs / MAIN_LOG)}
+        self._keep = timedelta(days=keep_days)
+        self._forget_at = 0.0
+        self._polling = threading.Lock()
+        self._news = threading.Condition()
+        self._waiting = 0
+        self._passes = 0
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Read what there is, then follow in a thread of its own until `stop`."""
+        self._stopping.clear()
+        self._try()
+        self._thread = threading.Thread(target=self._loop, name="history", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and close the index."""
+        self._stopping.set()
+        with self._news:
+            self._news.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self.database.close()
+
+    def poll(self) -> int:
+        """Take up every new whole line of both logs and return how many. Raises StorageError; then go on later."""
+        with self._polling:
+            if self.database.open():
+                self.changes = {}
+                for follower in self._followers.values():
+                    follower.forget()
+            try:
+                count = sum(self._follow(log) for log in self._followers)
+            except OSError as error:
+                raise StorageError(f"the logs cannot be read: {error}") from error
+            if time.monotonic() >= self._forget_at:
+                self._forget()
+                self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+        with self._news:
+            self._passes += 1
+            self._news.notify_all()
+        return count
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Give a connection to ask. Without the thread of `start`, look at the logs first. Raises StorageError."""
+        if self._thread is None:
+            self.poll()
+        with self.database.read() as connection:
+            yield connection
+
+    def wait_for(self, look: Callable[[], T | None], timeout: float) -> T | None:
+        """Return what `look` gives as soon as that is something, None after `timeout` seconds without it."""
+        deadline = time.monotonic() + timeout
+        with self._waited_for():
+            while True:
+                seen = self._passes
+                found = look()
+                left = deadline - time.monotonic()
+                if found is not None or left <= 0:
+                    return found
+                with self._news:
+                    if self._thread is None:
+                        self._news.wait(WAITED_FOR_SECONDS)
+                    elif self._passes == seen:
+                        self._news.wait(left)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            pause = IDLE_SECONDS if self._try() else RETRY_SECONDS
+            with self._news:
+                if not self._stopping.is_set():
+                    self._news.wait_for(lambda: self._waiting > 0 or self._stopping.is_set(), pause)
+            if self._waiting and pause == IDLE_SECONDS:
+                self._stopping.wait(WAITED_FOR_SECONDS)
+
+    def _try(self) -> bool:
+        try:
+            self.poll()
+        except StorageError as error:
+            if self.problem is None:
+                LOG.error("history: %s", error)
+            self.problem = str(error)
+            return False
+        self.problem = None
+        return True
+
+    def _waited_for(self) -> _Waiting:
+        return _Waiting(self)
+
+    # Lines
+
+    def _follow(self, log: str) -> int:
+        follower, count = self._followers[log], 0
+        with self.database.read() as connection:
+            rows = connection.execute("SELECT file, offset, tail FROM cursors WHERE log = ?", (log,)).fetchall()
+        cursors = {file: Cursor(file, offset, tail) for file, offset, tail in rows}
+        for batch in follower.read(cursors):
+            with self.database.write() as connection:
+                touched: set[str] = set()
+                taken = sum(self._take(connection, log, line, touched) for line in batch.lines)
+                self._remember(connection, log, batch)
+            for job_name in touched:
+                self.changes[job_name] = self.changes.get(job_name, 0) + 1
+            count += taken
+            self.skipped_lines += batch.skipped + len(batch.lines) - taken
+        gone = cursors.keys() - follower.files
+        if gone and follower.files:
+            with self.database.write() as connection:
+                connection.executemany("DELETE FROM cursors WHERE log = ? AND file = ?", [(log, file) for file in gone])
+        return count
+
+    def _remember(self, connection: sqlite3.Connection, log: str, batch: Batch) -> None:
+        cursor = batch.cursor
+        connection.execute(
+            "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (log, cursor.file, cursor.offset, cursor.tail)
+        )
+
+    def _take(self, connection: sqlite3.Connection, log: str, line: bytes, touched: set[str]) -> bool:
+        """Take up one line, add its job to `touched`; return whether it says something (a known line does)."""
+        entry = entries.parse(line)
+        if entry is None:
+            return not line.strip()  # the sidecar ends a torn line with a newline of its own
+        if log == MAIN_LOG:
+            apply_main_entry(connection, entry)
+        elif entry["event"] == "checkpoint":
+            _reconcile(connection, entry)
+        elif (seq := _insert_line(connection, line, entry)) is not None:
+            APPLY.get(entry["event"], _ignore)(connection, entry, seq)
+            touched.add(entry.get("job_name") or "")
+        return True
+
+    # Retention
+
+    def _forget(self) -> None:
+        """Forget what is older than is kept, in slices, so that no reader and no new line waits long."""
+        before = iso(datetime.now(UTC) - self._keep)
+        more = True
+        while more and not self._stopping.is_set():
+            with self.database.write() as connection:
+                old = connection.execute(
+                    "SELECT seq, facts, stdout, stderr FROM lines WHERE at < ?"
+                    " AND seq <= (SELECT max(seq) FROM (SELECT seq FROM lines ORDER BY seq LIMIT ?))",
+                    (before, FORGET_LINES),
+                ).fetchall()
+                more = len(old) == FORGET_LINES
+                connection.executemany(
+                    "INSERT INTO texts (texts, rowid, facts, stdout, stderr) VALUES ('delete', ?, ?, ?, ?)",
+                    [row for row in old if row[1]],
+                )
+                connection.executemany("DELETE FROM lines WHERE seq = ?", [row[:1] for row in old])
+                done = connection.execute(
+                    "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE at < ? ORDER BY at LIMIT ?)",
+                    (before, FORGET_LINES),
+                )
+                more = more or done.rowcount == FORGET_LINES
+                connection.execute("DELETE FROM answers WHERE at < ?", (before,))
+
+
+class _Waiting:
+    """Counts somebody who waits for news, so that the thread looks for it more often."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def __enter__(self) -> None:
+        self._change(1)
+
+    def __exit__(self, *_: object) -> None:
+        self._change(-1)
+
+    def _change(self, by: int) -> None:
+        with self._history._news:
+            self._history._waiting += by
+            self._history._news.notify_all()
+
+
+# What a line changes
+
+
+def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> int | None:
+    """Add a line and return its number; None if it is known already."""
+    document = {key: value for key, value in entry.items() if key not in ("stdout", "stderr")}
+    facts = "" if entry["event"] in ("job_start", "job_queued") else _facts(entry)
+    stdout, stderr = entry.get("stdout", ""), entry.get("stderr", "")
+    done = connection.execute(
+        "INSERT OR IGNORE INTO lines (digest, at, event, job_name, status, run_id, document, facts, stdout, stderr)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True),
+            entry["timestamp"],
+            entry["event"],
+            entry.get("job_name") or "",
+            entry.get("status", ""),
+            entry.get("run_id"),
+            json.dumps(document, separators=(",", ":")),
+            facts,
+            stdout,
+            stderr,
+        ),
+    )
+    if done.rowcount == 0:
+        return None
+    if facts:
+        connection.execute(
+            "INSERT INTO texts (rowid, facts, stdout, stderr) VALUES (?, ?, ?, ?)",
+            (done.lastrowid, facts, stdout, stderr),
+        )
+    return done.lastrowid
+
+
+def _facts(entry: Entry) -> str:
+    """Return the short fields of a line as one text to be searched."""
+    names = ("job_name", "run_id", "status", "trigger", "requested_by", "reason", "detail", "request_id", "file")
+    return "\n".join(str(entry[name]) for name in names if entry.get(name))
+
+
+def _accepted(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    _answered(connection, entry, accepted=True)
+    if entry["action"] == "run":
+        for run_id in entry["run_ids"]:
+            _put(connection, {**entry, "run_id": run_id, "trigger": "manual"}, "queued", entry["timestamp"], seq)
+
+
+def _rejected(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    _answered(connection, entry, accepted=False)
+
+
+def _answered(connection: sqlite3.Connection, entry: Entry, *, accepted: bool) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(entry["request_id"] or "", entry["action"] or "", entry["job_name"] or "", entry["timestamp"], accepted),
+            *(json.dumps(entry.get("run_ids", [])), entry.get("reason") or "", entry.get("detail") or ""),
+            entry["requested_by"],
+        ),
+    )
+
+
+def _queued(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    _put(connection, entry, "queued", entry["timestamp"], seq)
+
+
+def _started(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    _put(connection, entry, "running", entry["start_time"], seq)
+
+
+def _completed(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    failed = entry["status"] != "success"
+    why = entries.cause(entry) if failed else None
+    _put(
+        connection,
+        entry,
+        entry["status"],
+        entry["start_time"],
+        seq,
+        ended=entry["end_time"],
+        duration=entry["duration_seconds"],
+        cause=None if why is None else why[:LONGEST_CAUSE],
+    )
+    if entry["retry_at"] is not None:
+        again = {**entry, "run_id": f"{entry['first_run_id']}-{entry['attempt'] + 1}", "trigger": "retry"}
+        _put(connection, again, "queued", entry["retry_at"], seq)
+
+
+def _passed_over(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    status = entry["event"].removeprefix("job_")
+    _put(connection, entry, status, entry["timestamp"], seq, ended=entry["timestamp"], cause=entry["reason"])
+
+
+def _ignore(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
+    """Take no further note: a line of the main log in the journal."""
+
+
+APPLY: Mapping[str, Callable[[sqlite3.Connection, Entry, int], None]] = {
+    "trigger_accepted": _accepted,
+    "trigger_rejected": _rejected,
+    "job_queued": _queued,
+    "job_start": _started,
+    "job_complete": _completed,
+    "job_skipped": _passed_over,
+    "job_missed": _passed_over,
+}
+
+
+def _put(
+    connection: sqlite3.Connection, entry: Mapping[str, Any], status: str, at: str, line: int | None, **ended: Any
+) -> None:
+    """Bring a run's row up to date. What is known of its end stands, in whatever order lines are read."""
+    run_id = entry["run_id"]
+    row = {
+        "job_name": entry["job_name"],
+        "status": status,
+        "failed": status in STATUSES and status != "success",
+        "at": at,
+        "line": line,
+        **ended,
+    }
+    if entry.get("trigger") is not None:
+        row["trigger"] = entry["trigger"]
+    if entry.get("request_id") is not None:
+        row["request_id"] = entry["request_id"]
+        row["requested_by"] = _requester(connection, entry)
+    known = None
+    if run_id is not None:
+        known = connection.execute("SELECT id, status FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+    if known is None:
+        row["run_id"] = run_id
+        names = ", ".join(row)
+        connection.execute(f"INSERT INTO runs ({names}) VALUES ({', '.join(f':{name}' for name in row)})", row)
+    elif known[1] in ACTIVE and not (known[1] == "running" and status == "queued"):
+        sets = ", ".join(f"{name} = :{name}" for name in row)
+        connection.execute(f"UPDATE runs SET {sets} WHERE id = :id", {**row, "id": known[0]})
+
+
+def _requester(connection: sqlite3.Connection, entry: Mapping[str, Any]) -> str | None:
+    row = connection.execute(
+        "SELECT requested_by FROM answers WHERE request_id = ? AND action = 'run' AND job_name = ?",
+        (entry["request_id"], entry["job_name"]),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _reconcile(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Take up a checkpoint: which definitions are in force and, from a full one, which runs there are at that time."""
+    if entry["full"]:
+        connection.execute("DELETE FROM in_force")
+        there = list(_runs_of(entry))
+        for status, run in there:
+            known = connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run["run_id"],)).fetchone()
+            if not known:
+                _put(connection, run, status, run["since"], None)
+        ids = {run["run_id"] for _, run in there}
+        active = connection.execute(
+            "SELECT runs.id, runs.run_id FROM runs LEFT JOIN lines ON lines.seq = runs.line"
+            " WHERE runs.status IN ('running', 'queued') AND coalesce(lines.at, '') < ?",
+            (entry["timestamp"],),
+        ).fetchall()
+        # Their last line was rotated away before it was read.
+        lost = [(row_id,) for row_id, run_id in active if run_id not in ids]
+        connection.executemany("UPDATE runs SET status = 'unknown' WHERE id = ?", lost)
+    for job_name, record in entry["jobs"].items():
+        if record is None:
+            connection.execute("DELETE FROM in_force WHERE job_name = ?", (job_name,))
+        else:
+            row = (job_name, record["sha256"], record["since"])
+            connection.execute("INSERT OR REPLACE INTO in_force VALUES (?, ?, ?)", row)
+
+
+def _runs_of(checkpoint: Entry) -> Iterator[tuple[str, dict[str, Any]]]:
+    for group, status in (("open", "running"), ("pending", "queued"), ("retries", "queued")):
+        for run in checkpoint[group]:
+            yield status, run
+
+
+def _has_text(needle: str, *texts: str) -> bool:
+    """Return whether one of the texts has the needle, whatever the case (`needle` is casefolded)."""
+    return any(needle in text.casefold() for text in texts)

@@ -1,0 +1,269 @@
+"""The definitions in `jobs/`: list, read, create, change and remove them, one file a job.
+
+A change carries the hash of the version that it was made from; whoever changed the file meanwhile wins.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from admin_ui.errors import (
+    ConflictError,
+    FileUnreadable,
+    JobAlreadyExistsError,
+    JobNotFoundError,
+    StorageError,
+    ValidationError,
+)
+from admin_ui.files import LIMIT_BYTES, digest, read_below, read_json, sync_folder, write_new, write_whole
+from admin_ui.json_edit import edit
+from admin_ui.model import JOB_NAME, JobConfig
+from admin_ui.schema import problems
+
+SETTLED_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobFile:
+    """One definition file as it was read. Invalid ones have `errors` and no `config`; unreadable ones no `sha256`.
+
+    `name` is the job it defines or seems to define. `document` and `text` are there as far as they can be read.
+    """
+
+    file: str
+    name: str
+    sha256: str | None = None
+    text: str | None = None
+    document: Mapping[str, Any] | None = None
+    config: JobConfig | None = None
+    errors: Mapping[str, str] | None = None
+    duplicate_of: str | None = None
+
+
+class JobFiles:
+    """The files below one directory. Thread-safe; unchanged files are not read again by a listing."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self._changing = threading.Lock()
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[tuple[int, ...], JobFile]] = {}
+
+    def list(self) -> list[JobFile]:
+        """Return every definition file in file-name order, valid or not. Raises StorageError if there is no list.
+
+        Of several files with one name the first counts; the others say so in `errors` and `duplicate_of`.
+        """
+        try:
+            names = sorted(name for name in os.listdir(self.directory) if is_definition(name))
+        except OSError as error:
+            raise StorageError(f"the jobs directory cannot be listed: {error.strerror}") from None
+        found = [self._look(name) for name in names]
+        with self._lock:
+            self._known = {name: self._known[name] for name in names if name in self._known}
+        first: dict[str, str] = {}
+        return [_judged(each, first) for each in found if each is not None]
+
+    def get(self, job_name: str) -> JobFile:
+        """Return the file of a job as it is now, an invalid one if there is no valid one. Raises JobNotFoundError."""
+        candidates = [each for each in self.list() if each.name == job_name]
+        candidates.sort(key=lambda each: each.config is None)
+        if not candidates:
+            raise JobNotFoundError(job_name)
+        return candidates[0]
+
+    def create(self, config: JobConfig) -> JobFile:
+        """Write a new definition. Raises ValidationError, JobAlreadyExistsError, StorageError."""
+        document = config.to_document()
+        _require_valid(document)
+        with self._changing:
+            taken = next((each for each in self.list() if each.name == config.name), None)
+            if taken is not None:
+                raise JobAlreadyExistsError(config.name, taken.file)
+            file = f"{config.name}.json"
+            try:
+                write_new(self.directory / file, _written(document))
+            except FileExistsError:
+                raise JobAlreadyExistsError(config.name, file) from None
+            except OSError as error:
+                raise _unwritable(file, error) from None
+        return self._read(file)
+
+    def update(
+        self,
+        job_name: str,
+        changes: Mapping[str, Any],
+        *,
+        expected_sha256: str | None = None,
+        remove: Collection[str] = (),
+    ) -> JobFile:
+        """Change fields of a definition and keep all others as they are written.
+
+        Raises JobNotFoundError, ConflictError, ValidationError (the result would be invalid), StorageError.
+        """
+        with self._changing:
+            current = self._expected(job_name, expected_sha256)
+            if current.text is None or current.document is None:
+                raise ValidationError(current.errors or {"": "this file cannot be read as a JSON object"})
+            wanted = {key: value for key, value in current.document.items() if key not in remove} | dict(changes)
+            _require_valid(wanted)
+            if wanted["name"] != job_name:
+                raise ValidationError({"name": "a job keeps its name; create a new one instead"})
+            data = edit(current.text, changes, remove).encode()
+            if data != current.text.encode():
+                self._replace(current, data)
+        return self._read(current.file)
+
+    def delete(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
+        """Remove a definition and return what it was. Raises JobNotFoundError, ConflictError, StorageError.
+
+        It is moved aside, read again and put back if it is not the expected one: what a writer put there in the
+        last moment is never lost.
+        """
+        with self._changing:
+            current = self._expected(job_name, expected_sha256)
+            if current.sha256 is None:
+                raise StorageError(f"{current.file} is no file that can be read; remove it by hand")
+            path = self.directory / current.file
+            aside = self.directory / f".{token_hex(8)}.deleted"
+            try:
+                os.rename(path, aside)
+                found = self._read(aside.name)
+                if found.sha256 != current.sha256:
+                    with suppress(FileExistsError):  # then somebody wrote an even newer one
+                        os.link(aside, path, follow_symlinks=False)
+                os.unlink(aside)
+                sync_folder(self.directory)
+            except FileNotFoundError:
+                raise JobNotFoundError(job_name) from None
+            except OSError as error:
+                raise _unwritable(current.file, error) from None
+        if found.sha256 != current.sha256:
+            raise ConflictError(current.file, found.text, found.sha256)
+        return current
+
+    def _replace(self, current: JobFile, data: bytes) -> None:
+        path = self.directory / current.file
+
+        def check() -> None:
+            found = self._read(current.file)
+            if found.sha256 != current.sha256:
+                raise ConflictError(current.file, found.text, found.sha256)
+
+        try:
+            if os.path.islink(path):
+                raise StorageError(f"{current.file} is a link; change the file that it leads to")
+            write_whole(path, data, os.stat(path).st_mode & 0o777, check=check)
+        except OSError as error:
+            raise _unwritable(current.file, error) from None
+
+    def _expected(self, job_name: str, expected_sha256: str | None) -> JobFile:
+        try:
+            current = self.get(job_name)
+        except JobNotFoundError:
+            if expected_sha256 is not None and JOB_NAME.fullmatch(job_name):
+                raise ConflictError(f"{job_name}.json", None, None) from None
+            raise
+        # Read anew: a listing may know a file by its time, which a writer can have set back.
+        current = self._read(current.file)
+        if expected_sha256 is not None and current.sha256 != expected_sha256:
+            raise ConflictError(current.file, current.text, current.sha256)
+        return current
+
+    def _look(self, file: str) -> JobFile | None:
+        """Return what a file holds, from memory if it is unchanged; None if it is gone meanwhile."""
+        path = self.directory / file
+        try:
+            seen = _fingerprint(os.lstat(path), os.stat(path))
+        except OSError:
+            seen = None
+        known = self._known.get(file)
+        if known is not None and seen is not None and known[0] == seen:
+            return known[1]
+        try:
+            found = self._read(file)
+        except FileNotFoundError:
+            return None
+        with self._lock:
+            # A file that was changed just now may change again without another time or size.
+            if seen is not None and time.time_ns() - max(seen) > SETTLED_NS:
+                self._known[file] = (seen, found)
+            else:
+                self._known.pop(file, None)
+        return found
+
+    def _read(self, file: str) -> JobFile:
+        """Return what a file holds. Raises FileNotFoundError."""
+        shown = os.fsencode(file).decode("utf-8", "backslashreplace")
+        stem = shown.removesuffix(".json")
+        name = stem if JOB_NAME.fullmatch(stem) else ""
+        if shown != file:
+            return JobFile(shown, name, errors={"": "expected a file name in UTF-8; rename the file"})
+        try:
+            data, _ = read_below(self.directory, file)
+        except FileUnreadable as error:
+            return JobFile(file, name, errors={"": str(error)})
+        known = JobFile(file, name, digest(data), data.decode("utf-8", "backslashreplace"))
+        try:
+            document = read_json(data)
+        except ValueError as error:
+            return replace(known, errors={"": str(error)})
+        errors = problems(document)
+        if not isinstance(document, dict):
+            return replace(known, errors=errors)
+        said = document.get("name")
+        if isinstance(said, str) and JOB_NAME.fullmatch(said):
+            known = replace(known, name=said)
+        if errors:
+            return replace(known, document=document, errors=errors)
+        return replace(known, document=document, config=JobConfig.from_document(document))
+
+
+def is_definition(file: str) -> bool:
+    """Return whether a file of this name is meant to be a job definition."""
+    return file.endswith(".json") and not file.startswith(".")
+
+
+def _judged(found: JobFile, first: dict[str, str]) -> JobFile:
+    if found.config is None:
+        return found
+    holder = first.setdefault(found.name, found.file)
+    if holder == found.file:
+        return found
+    errors = {"name": f"expected another name, this is the job in {holder}"}
+    return replace(found, config=None, errors=errors, duplicate_of=holder)
+
+
+def _require_valid(document: Mapping[str, Any]) -> None:
+    errors = problems(document)
+    if not errors:
+        try:
+            data = _written(document)
+            read_json(data)
+            if len(data) > LIMIT_BYTES:
+                errors = {"": f"a definition takes at most {LIMIT_BYTES:,} bytes"}
+        except (TypeError, ValueError) as error:  # NaN, half a character: what no JSON file can hold
+            errors = {"": f"it cannot be written as JSON: {error}"}
+    if errors:
+        raise ValidationError(errors)
+
+
+def _written(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _fingerprint(own: os.stat_result, target: os.stat_result) -> tuple[int, ...]:
+    return (own.st_ino, own.st_ctime_ns, target.st_ino, target.st_size, target.st_mtime_ns, target.st_ctime_ns)
+
+
+def _unwritable(file: str, error: OSError) -> StorageError:
+    return StorageError(f"{file} cannot be written: {error.strerror or error}")

@@ -1,0 +1,427 @@
+"""JobManagementService: everything that the page (or a program) does with jobs, over files and the history.
+
+The scheduler is never called: what is wanted of it is a file in `jobs/`, what it did is a line in `logs/`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from admin_ui import cron, output, queries, words
+from admin_ui.errors import (
+    JobNotFoundError,
+    RequestRejected,
+    ScheduleError,
+    SchedulerSilent,
+    StorageError,
+    TriggerPending,
+    ValidationError,
+)
+from admin_ui.files import sync_folder
+from admin_ui.history import History
+from admin_ui.job_files import JobFile, JobFiles
+from admin_ui.model import JOB_NAME, RUN_ID, STATUSES, JobConfig, JobResult
+from admin_ui.output import Output, Outputs
+from admin_ui.queries import Answer, Filter, Found, HistoryRow, Page, Recent
+from admin_ui.requests import Request, Requests
+from admin_ui.scheduler_state import SchedulerState, scheduler_state
+
+LOG = logging.getLogger(__name__)
+PAUSE = "PAUSE"
+HEARTBEAT = ".heartbeat"
+ANSWER_SECONDS = 10.0
+"""How long the scheduler may take to answer a request before it counts as silent."""
+
+TRIGGER_SECONDS = 60.0
+CLEAR_EVERY_SECONDS = 5.0
+FAILURES_OF = timedelta(hours=24)
+MOST_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """A job's next scheduled time."""
+
+    job_name: str
+    at: datetime
+    zone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What an operator wants to see first. `failed`: the newest failure of each job in 24 h, and how many there were.
+
+    `loaded` says by job whether the scheduler goes by the file as it is now. `index_problem`: why the history may
+    be behind.
+    """
+
+    now: datetime
+    scheduler: SchedulerState
+    paused: bool
+    running: list[HistoryRow]
+    queued: list[HistoryRow]
+    failed: list[tuple[HistoryRow, int]]
+    upcoming: list[Upcoming]
+    invalid_files: list[JobFile]
+    loaded: Mapping[str, bool]
+    index_problem: str | None
+    skipped_lines: int
+
+
+class JobManagementService:
+    """Thread-safe. `start` has the logs followed in the background; without it each question looks at them first."""
+
+    def __init__(
+        self,
+        jobs_directory: str | Path,
+        log_directory: str | Path,
+        *,
+        data_directory: str | Path | None = None,
+        keep_days: float = 365,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.files = JobFiles(jobs_directory)
+        self._scratch = None
+        if data_directory is None:  # the index can always be made again from the logs
+            self._scratch = tempfile.TemporaryDirectory(prefix="jobs-history-")
+            data_directory = self._scratch.name
+        self.history = History(log_directory, data_directory, keep_days=keep_days)
+        self._jobs, self._logs = Path(jobs_directory), Path(log_directory)
+        self._requests = Requests(self._jobs)
+        self._outputs = Outputs(log_directory)
+        self._recents: dict[str, tuple[tuple[int, int], Recent]] = {}
+        self._next: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        """By schedule and zone: the next time, and as of when."""
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._cleaner: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Follow the logs and clear answered requests in the background until `stop`."""
+        self._stopping.clear()
+        self.history.start()
+        self._cleaner = threading.Thread(target=self._keep_clear, name="requests", daemon=True)
+        self._cleaner.start()
+
+    def stop(self) -> None:
+        """End the background threads."""
+        self._stopping.set()
+        if self._cleaner is not None:
+            self._cleaner.join()
+            self._cleaner = None
+        self.history.stop()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    def refresh(self) -> None:
+        """Take up at once what the logs have. Raises StorageError."""
+        self.history.poll()
+
+    # Definitions
+
+    def list_jobs(self) -> list[JobConfig]:
+        """Return all valid definitions, enabled and disabled, in file-name order. Raises StorageError."""
+        return [each.config for each in self.files.list() if each.config is not None]
+
+    def list_files(self) -> list[JobFile]:
+        """Return all definition files, the invalid ones with what is wrong. Raises StorageError."""
+        return self.files.list()
+
+    def get_job(self, job_name: str) -> JobFile:
+        """Return a job's file with its hash, an invalid one too. Raises JobNotFoundError."""
+        return self.files.get(job_name)
+
+    def create_job(self, config: JobConfig) -> JobFile:
+        """Write a new definition. Raises JobAlreadyExistsError, ValidationError, StorageError."""
+        return self.files.create(config)
+
+    def update_job(
+        self,
+        job_name: str,
+        config: JobConfig,
+        *,
+        expected_sha256: str | None = None,
+        remove: Collection[str] = (),
+    ) -> JobFile:
+        """Write the fields that `config` names; others stay, but for those in `remove`.
+
+        With `expected_sha256`, only if the file is still that version. Raises JobNotFoundError, ConflictError,
+        ValidationError, StorageError.
+        """
+        return self.files.update(job_name, config.to_document(), expected_sha256=expected_sha256, remove=remove)
+
+    def enable_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
+        """Set `enabled` to true. Raises as `update_job`."""
+        return self.files.update(job_name, {"enabled": True}, expected_sha256=expected_sha256)
+
+    def disable_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
+        """Set `enabled` to false. Raises as `update_job`."""
+        return self.files.update(job_name, {"enabled": False}, expected_sha256=expected_sha256)
+
+    def delete_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
+        """Remove a definition and return what it was. Raises JobNotFoundError, ConflictError, StorageError."""
+        return self.files.delete(job_name, expected_sha256=expected_sha256)
+
+    # Requests
+
+    def trigger_job(
+        self,
+        job_name: str,
+        *,
+        requested_by: str = "",
+        timeout: float = TRIGGER_SECONDS,
+        on_accepted: Callable[[str], None] = lambda run_id: None,
+    ) -> JobResult:
+        """Have the scheduler run a job and return its result. `on_accepted` hears the run's id first.
+
+        Raises JobNotFoundError, RequestRejected, SchedulerSilent, StorageError, and TriggerPending if the run has
+        not ended `timeout` seconds after it was accepted.
+        """
+        self.files.get(job_name)
+        answer = self._ask("run", job_name, requested_by)
+        run_id = answer.run_ids[0]
+        on_accepted(run_id)
+        row = self.history.wait_for(lambda: self._ended(run_id), timeout)
+        if row is None:
+            raise TriggerPending(run_id)
+        if row.status not in STATUSES:
+            raise RequestRejected(row.cause or row.status, f"run {run_id} was accepted, but did not start")
+        found = self.get_result(run_id)
+        if found is None:
+            raise StorageError(f"the result of run {run_id} is not in the history any more")
+        return found
+
+    def cancel_run(self, run_id: str, *, requested_by: str = "") -> None:
+        """Have the scheduler end a run that is going, queued or to be retried; returns when it agreed.
+
+        Raises JobNotFoundError (no such run), RequestRejected, SchedulerSilent, StorageError.
+        """
+        row = self.get_run(run_id)
+        if row is None:
+            raise JobNotFoundError(run_id)
+        self._ask("cancel", row.job_name, requested_by, run_id=run_id)
+
+    def cancel_job(self, job_name: str, *, requested_by: str = "") -> tuple[str, ...]:
+        """Have the scheduler end all runs of a job, a deleted one's too; return their ids. Raises as `cancel_run`."""
+        if not JOB_NAME.fullmatch(job_name):
+            raise JobNotFoundError(job_name)
+        return self._ask("cancel", job_name, requested_by).run_ids
+
+    def pause(self) -> None:
+        """Have nothing start by its schedule until `resume`. Raises StorageError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            os.close(os.open(self._jobs / PAUSE, flags, 0o644))
+            sync_folder(self._jobs)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StorageError(f"{PAUSE} cannot be written: {error.strerror}") from error
+
+    def resume(self) -> None:
+        """Let schedules count again. Raises StorageError."""
+        try:
+            os.unlink(self._jobs / PAUSE)
+            sync_folder(self._jobs)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StorageError(f"{PAUSE} cannot be removed: {error.strerror}") from error
+
+    def is_paused(self) -> bool:
+        """Return whether the pause file is there."""
+        return os.path.lexists(self._jobs / PAUSE)
+
+    def clear_requests(self) -> int:
+        """Remove the requests that were answered and return how many. Raises StorageError."""
+        with self.history.reading() as connection:
+            return self._requests.clear(lambda request: queries.answer(connection, *request) is not None)
+
+    # History
+
+    def get_job_history(self, job_name: str, limit: int = 100) -> list[JobResult]:
+        """Return a job's ended runs, most recent first."""
+        with self.history.reading() as connection:
+            return queries.results(connection, job_name, limit)
+
+    def get_job_logs(
+        self, job_name: str, limit: int = 1000, *, search: str | None = None, status: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Return a job's log entries, most recent first; only those that hold `search` and have `status`."""
+        return list(self.find_job_logs(job_name, limit, search=search, status=status).entries)
+
+    def find_job_logs(
+        self, job_name: str, limit: int = 1000, *, search: str | None = None, status: str | None = None
+    ) -> Found:
+        """Return what `get_job_logs` does, and whether the search reached the oldest entry."""
+        with self.history.reading() as connection:
+            return queries.log_entries(connection, job_name, limit, search, status)
+
+    def get_history_page(self, which: Filter, *, limit: int = 50, before: str | None = None) -> Page:
+        """Return runs and passed-over times, newest first. Raises ValidationError for a filter that means nothing."""
+        with self.history.reading() as connection:
+            return queries.page(connection, which, min(limit, MOST_ROWS), before)
+
+    def search_output(self, text: str, *, job_name: str | None = None, limit: int = 50) -> Page:
+        """Return the runs whose output or short fields hold the text, newest first."""
+        return self.get_history_page(Filter(job_name=job_name, text=text), limit=limit)
+
+    def get_run(self, run_id: str) -> HistoryRow | None:
+        """Return a run as the history has it, None if it is not known."""
+        if not RUN_ID.fullmatch(run_id):
+            return None
+        with self.history.reading() as connection:
+            return queries.run(connection, run_id)
+
+    def get_result(self, run_id: str) -> JobResult | None:
+        """Return how a run ended, None if it has not."""
+        with self.history.reading() as connection:
+            return queries.result(connection, run_id)
+
+    def get_recent(self, job_name: str) -> Recent:
+        """Return a job's last 20 results and how long it usually takes (median and 95th percentile)."""
+        return self.get_recents([job_name])[job_name]
+
+    def get_recents(self, job_names: Collection[str]) -> dict[str, Recent]:
+        """Return what `get_recent` does for many jobs; only those with news since the last time are looked up."""
+        changes = self.history.changes
+        found: dict[str, Recent] = {}
+        with self.history.reading() as connection:
+            for job_name in job_names:
+                version = (id(changes), changes.get(job_name, 0))
+                known = self._recents.get(job_name)
+                if known is None or known[0] != version:
+                    known = self._recents[job_name] = (version, queries.recent(connection, job_name))
+                found[job_name] = known[1]
+        return found
+
+    @contextmanager
+    def open_output(self, run_id: str, stream: str) -> Iterator[Output]:
+        """Give `stdout` or `stderr` of a run, from its file or the journal. Raises JobNotFoundError, StorageError."""
+        row = self.get_run(run_id)
+        if row is None:
+            raise JobNotFoundError(run_id)
+        with self._outputs.open(row.job_name, run_id, stream) as found:
+            if found is not None:
+                yield found
+                return
+        with self.history.reading() as connection:
+            text, whole = queries.output(connection, run_id, stream) or ("", True)
+        yield output.from_text(text, whole=whole)
+
+    # At a glance
+
+    def overview(self, *, upcoming: int = 10) -> Overview:
+        """Return what runs, waits, failed and comes next, and what is wrong. Raises StorageError."""
+        now = self._clock()
+        files = self.files.list()
+        with self.history.reading() as connection:
+            scheduler = scheduler_state(connection, now, self._heartbeat())
+            running = queries.active(connection, "running")
+            queued = queries.active(connection, "queued")
+            failed = queries.failures(connection, now - FAILURES_OF)
+            in_force = queries.in_force(connection)
+        valid = [each for each in files if each.config is not None]
+        return Overview(
+            now=now,
+            scheduler=scheduler,
+            paused=self.is_paused(),
+            running=running,
+            queued=queued,
+            failed=failed,
+            upcoming=self._upcoming([each.config for each in valid if each.config], scheduler.timezone, now)[:upcoming],
+            invalid_files=[each for each in files if each.config is None],
+            loaded={each.name: in_force.get(each.name) == each.sha256 for each in valid},
+            index_problem=self.history.problem,
+            skipped_lines=self.history.skipped_lines,
+        )
+
+    def next_runs(self, schedule: str, zone: str | None = None, n: int = 5) -> list[datetime]:
+        """Return the next scheduled times (UTC). Raises ValidationError."""
+        return cron.next_times(_schedule(schedule, zone or self._default_zone()), self._clock(), n)
+
+    def describe(self, schedule: str, zone: str | None = None) -> str:
+        """Return a schedule in words. Raises ValidationError."""
+        return words.describe(_schedule(schedule, zone or self._default_zone()))
+
+    # Inside
+
+    def _ask(self, action: str, job_name: str, requested_by: str, run_id: str | None = None) -> Answer:
+        request = self._requests.drop(action, job_name, requested_by=requested_by, now=self._clock(), run_id=run_id)
+        answer = self.history.wait_for(lambda: self._answer(request), ANSWER_SECONDS)
+        if answer is None:
+            raise SchedulerSilent(
+                f"the scheduler has not answered within {ANSWER_SECONDS:g} s; the request stays and counts if the"
+                " scheduler comes back within the hour"
+            )
+        if not answer.accepted:
+            raise RequestRejected(answer.reason, answer.detail)
+        return answer
+
+    def _upcoming(self, jobs: list[JobConfig], default_zone: str | None, now: datetime) -> list[Upcoming]:
+        times = []
+        known, self._next = self._next, {}
+        for job in jobs:
+            if job.enabled:
+                zone = job.timezone or _known_zone(default_zone)
+                asked, at = known.get((job.schedule, zone), (now, now))
+                if not asked <= now < at:  # what was next then is not what is next now
+                    asked, at = now, cron.parse(job.schedule, zone).next_after(now)
+                self._next[job.schedule, zone] = asked, at
+                times.append(Upcoming(job_name=job.name, at=at, zone=zone))
+        return sorted(times, key=lambda each: (each.at, each.job_name))
+
+    def _answer(self, request: Request) -> Answer | None:
+        with self.history.reading() as connection:
+            return queries.answer(connection, *request)
+
+    def _ended(self, run_id: str) -> HistoryRow | None:
+        row = self.get_run(run_id)
+        return None if row is None or row.status in ("queued", "running") else row
+
+    def _heartbeat(self) -> datetime | None:
+        try:
+            status = os.lstat(self._logs / HEARTBEAT)
+        except OSError:
+            return None
+        return datetime.fromtimestamp(status.st_mtime, UTC) if stat.S_ISREG(status.st_mode) else None
+
+    def _default_zone(self) -> str:
+        with self.history.reading() as connection:
+            return _known_zone(scheduler_state(connection, self._clock(), None).timezone)
+
+    def _keep_clear(self) -> None:
+        while not self._stopping.wait(CLEAR_EVERY_SECONDS):
+            try:
+                self.clear_requests()
+            except (StorageError, OSError) as error:
+                LOG.warning("requests: %s", error)
+
+
+def _schedule(schedule: str, zone: str) -> cron.Schedule:
+    try:
+        cron.zone_named(zone)
+    except ScheduleError as error:
+        raise ValidationError({"timezone": str(error)}) from None
+    try:
+        return cron.parse(schedule, zone)
+    except ScheduleError as error:
+        raise ValidationError({"schedule": str(error)}) from None
+
+
+def _known_zone(name: str | None) -> str:
+    """Return the scheduler's own zone, UTC where it is not known yet (or the log names none that exists)."""
+    try:
+        return cron.zone_named(name).key
+    except ScheduleError:
+        return "UTC"

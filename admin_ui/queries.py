@@ -1,0 +1,443 @@
+"""Questions to the index, each answered from one state of it. Reads only; what a page shows is bounded."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from admin_ui.errors import ValidationError
+from admin_ui.model import STATUSES, JobResult, from_iso, iso
+
+FAILED = "failed"
+"""As a status filter: every end but success."""
+
+RUN_STATUSES = ("queued", "running", "unknown", "skipped", "missed", *STATUSES)
+SHORTEST_INDEXED = 3  # characters: the index holds every sequence of three
+SEARCH_SECONDS = 1.0
+NEWEST_SEARCHED = 5000
+"""Of a shorter text than the index knows, so many of the newest lines are looked through."""
+
+LONGEST_SEARCH = 200
+RECENT_RESULTS = 20
+USUAL_RUNS = 100
+MOST_ACTIVE = 500
+MOST_FAILURES = 2000
+COLUMNS = (
+    "runs.id, runs.run_id, runs.job_name, runs.status, runs.failed, runs.trigger, runs.at, runs.ended, runs.duration,"
+    " runs.cause, runs.request_id, runs.requested_by, lines.document"
+)
+FROM_RUNS = "FROM runs LEFT JOIN lines ON lines.seq = runs.line"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """A run, or a skipped or missed span of scheduled times (`run_id` None), as a table shows it.
+
+    `at` is when it started, was queued, is to be tried again, or was passed over. `cause` says why it failed: the
+    last line of stderr, or the exception of a traceback; of a skipped one it is the reason.
+    """
+
+    run_id: str | None
+    job_name: str
+    status: str
+    failed: bool
+    at: datetime
+    trigger: str | None = None
+    scheduled_time: datetime | None = None
+    end_time: datetime | None = None
+    duration_seconds: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    attempt: int | None = None
+    reason: str | None = None
+    cause: str | None = None
+    request_id: str | None = None
+    requested_by: str | None = None
+    first_scheduled_time: datetime | None = None
+    count: int = 1
+    stdout_bytes: int = 0
+    stderr_bytes: int = 0
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which rows of the history. `since` is included, `until` is not; `text` is looked for in output and facts."""
+
+    job_name: str | None = None
+    status: str | None = None
+    trigger: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows, newest first. `more` goes in as `before` for what follows, None at the end.
+
+    `complete` is False if the search had to stop early: what is older than the last row was not looked at.
+    """
+
+    rows: tuple[HistoryRow, ...]
+    more: str | None
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A job's newest ended runs as (run_id, status, start), newest first, the last of them whole (None: never run).
+
+    `median_seconds` and `p95_seconds` are of the last 100 successful runs, None without one.
+    """
+
+    last: HistoryRow | None
+    results: tuple[tuple[str, str, datetime], ...]
+    median_seconds: float | None
+    p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The scheduler's answer to a request."""
+
+    accepted: bool
+    run_ids: tuple[str, ...]
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Log entries as dictionaries, newest first; `complete` as in Page."""
+
+    entries: tuple[dict[str, Any], ...]
+    complete: bool = True
+
+
+def page(connection: sqlite3.Connection, which: Filter, limit: int, before: str | None = None) -> Page:
+    """Return one page of the history. Raises ValidationError for a filter or a `before` that means nothing."""
+    where, values = _conditions(which)
+    if which.text:
+        return _searched_page(connection, which, limit, before)
+    if before is not None:
+        where.append("(runs.at, runs.id) < (?, ?)")
+        at, _, row_id = before.partition("|")
+        values += [at, _number(row_id)]
+    condition = f"WHERE {' AND '.join(where)}" if where else ""
+    rows = connection.execute(
+        f"SELECT {COLUMNS} {FROM_RUNS} {condition} ORDER BY runs.at DESC, runs.id DESC LIMIT ?", (*values, limit + 1)
+    ).fetchall()
+    more = f"{rows[limit - 1][6]}|{rows[limit - 1][0]}" if len(rows) > limit else None
+    return Page(tuple(map(_row, rows[:limit])), more)
+
+
+def run(connection: sqlite3.Connection, run_id: str) -> HistoryRow | None:
+    """Return one run's row, or None."""
+    found = connection.execute(f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.run_id = ?", (run_id,)).fetchone()
+    return None if found is None else _row(found)
+
+
+def result(connection: sqlite3.Connection, run_id: str) -> JobResult | None:
+    """Return how a run ended, with its output as the journal has it; None if it has not (or is not known)."""
+    return next(iter(_results(connection, "runs.run_id = ?", (run_id,), 1)), None)
+
+
+def results(connection: sqlite3.Connection, job_name: str, limit: int) -> list[JobResult]:
+    """Return a job's ended runs, most recently started first."""
+    return _results(connection, "runs.job_name = ?", (job_name,), limit)
+
+
+def output(connection: sqlite3.Connection, run_id: str, stream: str) -> tuple[str, bool] | None:
+    """Return what the journal holds of `stdout` or `stderr` of an ended run, and whether that is whole."""
+    column = {"stdout": "stdout", "stderr": "stderr"}[stream]
+    row = connection.execute(
+        f"SELECT lines.{column}, lines.document {FROM_RUNS} WHERE runs.run_id = ? AND lines.event = 'job_complete'"
+        " AND lines.run_id = runs.run_id",
+        (run_id,),
+    ).fetchone()
+    return None if row is None else (row[0], json.loads(row[1])[f"{column}_file"] is None)
+
+
+def log_entries(
+    connection: sqlite3.Connection, job_name: str, limit: int, search: str | None = None, status: str | None = None
+) -> Found:
+    """Return a job's journal lines. With `search`, those that hold the text (starts are found by their run's end)."""
+    where, values = ["lines.job_name = ?"], [job_name]
+    if status == FAILED:
+        where.append("lines.status NOT IN ('', 'success')")
+    elif status is not None:
+        where.append("lines.status = ?")
+        values.append(_known(status))
+    columns = "lines.seq, lines.document, lines.stdout, lines.stderr"
+    if not search:
+        rows = connection.execute(
+            f"SELECT {columns} FROM lines WHERE {' AND '.join(where)} ORDER BY lines.seq DESC LIMIT ?", (*values, limit)
+        )
+        return Found(tuple(map(_entry, rows)))
+    hits = _Hits(connection, columns, " AND ".join(where), values, search, (job_name, status))
+    return Found(tuple(_entry(row) for row, _ in zip(hits, range(limit), strict=False)), hits.complete)
+
+
+def recent(connection: sqlite3.Connection, job_name: str) -> Recent:
+    """Return a job's last results and how long it usually takes."""
+    rows = connection.execute(
+        "SELECT run_id, status, at FROM runs WHERE job_name = ?"
+        f" AND +status IN ({', '.join('?' * len(STATUSES))}) ORDER BY at DESC, id DESC LIMIT ?",
+        (job_name, *STATUSES, RECENT_RESULTS),
+    ).fetchall()
+    durations = connection.execute(
+        "SELECT duration FROM runs WHERE job_name = ? AND status = 'success' ORDER BY at DESC, id DESC LIMIT ?",
+        (job_name, USUAL_RUNS),
+    ).fetchall()
+    usual = sorted(duration for (duration,) in durations)
+    return Recent(
+        run(connection, rows[0][0]) if rows else None,
+        tuple((run_id, status, from_iso(at)) for run_id, status, at in rows),
+        usual[(len(usual) - 1) // 2] if usual else None,
+        usual[min(len(usual) - 1, len(usual) * 95 // 100)] if usual else None,
+    )
+
+
+def active(connection: sqlite3.Connection, status: str) -> list[HistoryRow]:
+    """Return the runs that are `running` or `queued` now, the oldest first."""
+    rows = connection.execute(
+        f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.status = ? ORDER BY runs.at, runs.id LIMIT ?", (status, MOST_ACTIVE)
+    )
+    return list(map(_row, rows))
+
+
+def failures(connection: sqlite3.Connection, since: datetime) -> list[tuple[HistoryRow, int]]:
+    """Return the newest failed run of each job that ended after `since`, newest first, and how many there were."""
+    ids: dict[str, list[int]] = {}
+    for row_id, job_name in connection.execute(
+        "SELECT id, job_name FROM runs WHERE failed = 1 AND ended >= ? ORDER BY ended DESC LIMIT ?",
+        (iso(since), MOST_FAILURES),
+    ):
+        ids.setdefault(job_name, []).append(row_id)
+    found = []
+    for of_job in ids.values():
+        row = connection.execute(f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.id = ?", of_job[:1]).fetchone()
+        found.append((_row(row), len(of_job)))
+    return found
+
+
+def job_names(connection: sqlite3.Connection) -> list[str]:
+    """Return every job that the index knows of, by jumping from name to name in an index."""
+    rows = connection.execute(
+        "WITH RECURSIVE names(name) AS (SELECT min(job_name) FROM runs UNION ALL"
+        " SELECT (SELECT min(job_name) FROM runs WHERE job_name > name) FROM names WHERE name IS NOT NULL)"
+        " SELECT name FROM names WHERE name IS NOT NULL"
+    )
+    return [row[0] for row in rows]
+
+
+def answer(connection: sqlite3.Connection, request_id: str, action: str, job_name: str) -> Answer | None:
+    """Return the scheduler's answer to a request, None if there is none (yet)."""
+    row = connection.execute(
+        "SELECT accepted, run_ids, reason, detail FROM answers WHERE request_id = ? AND action = ? AND job_name = ?",
+        (request_id, action, job_name),
+    ).fetchone()
+    return None if row is None else Answer(bool(row[0]), tuple(json.loads(row[1])), row[2], row[3])
+
+
+def in_force(connection: sqlite3.Connection) -> dict[str, str]:
+    """Return, by job, the sha256 of the definition that the scheduler goes by."""
+    return dict(connection.execute("SELECT job_name, sha256 FROM in_force").fetchall())
+
+
+def _conditions(which: Filter) -> tuple[list[str], list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if which.job_name is not None:
+        where.append("runs.job_name = ?")
+        values.append(which.job_name)
+    if which.status == FAILED:
+        where.append("runs.failed = 1")
+    elif which.status is not None:
+        where.append("runs.status = ?")
+        values.append(_known(which.status))
+    if which.trigger is not None:
+        where.append("runs.trigger = ?")
+        values.append(which.trigger)
+    for instant, comparison in ((which.since, ">="), (which.until, "<")):
+        if instant is not None:
+            where.append(f"runs.at {comparison} ?")
+            values.append(iso(instant))
+    return where, values
+
+
+def _searched_page(connection: sqlite3.Connection, which: Filter, limit: int, before: str | None) -> Page:
+    """Return the runs whose end holds the text. They come in the order of their ends, as the journal has them."""
+    where, values = _conditions(which)
+    if before is not None:
+        where.append("lines.seq < ?")
+        values.append(_number(before))
+    where.append("runs.line = lines.seq AND runs.run_id IS lines.run_id")
+    joined = "lines JOIN runs ON runs.line = lines.seq"
+    columns = f"lines.seq, {COLUMNS}"
+    hits = _Hits(
+        connection, columns, " AND ".join(where), values, which.text or "", (which.job_name, which.status), joined
+    )
+    rows = [row for row, _ in zip(hits, range(limit + 1), strict=False)]
+    more = str(rows[limit - 1][0]) if len(rows) > limit else None
+    return Page(tuple(_row(row[1:]) for row in rows[:limit]), more, hits.complete)
+
+
+class _Hits:
+    """Rows of lines that hold a text, newest first. Stops, no longer `complete`, when its time is over.
+
+    `narrow` are the job and the status that `condition` asks for, if any: the index knows them as facts.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        columns: str,
+        condition: str,
+        values: list[Any],
+        text: str,
+        narrow: tuple[str | None, str | None],
+        tables: str = "lines",
+    ) -> None:
+        if len(text) > LONGEST_SEARCH or "\0" in text:
+            raise ValidationError({"search": f"write at most {LONGEST_SEARCH} characters, none of them NUL"})
+        self.complete = True
+        self._deadline = time.monotonic() + SEARCH_SECONDS
+        self._indexed = len(text) >= SHORTEST_INDEXED
+        verified = "has_text(?, lines.facts, lines.stdout, lines.stderr)"
+        if self._indexed:
+            match = " AND ".join([_phrase(text), *_facts(*narrow)])
+            source, values = f"texts CROSS JOIN {tables}", [match, *values]
+            condition = f"texts MATCH ? AND lines.seq = texts.rowid AND {condition}"
+            order = "texts.rowid"
+        else:
+            source, order = tables, "lines.seq"
+            condition = f"lines.facts <> '' AND {condition}"
+        self._rows = connection.execute(
+            f"SELECT {verified}, {columns} FROM {source} WHERE {condition} ORDER BY {order} DESC",
+            (text.casefold(), *values),
+        )
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for number, row in enumerate(self._rows):
+            if (not self._indexed and number >= NEWEST_SEARCHED) or time.monotonic() > self._deadline:
+                self.complete = False
+                return
+            if row[0]:
+                yield row[1:]
+
+
+def _facts(job_name: str | None, status: str | None) -> Iterator[str]:
+    """Yield what narrows a search to lines of this job and status, as far as the index can."""
+    if job_name is not None and len(job_name) >= SHORTEST_INDEXED:
+        yield f"facts : {_phrase(job_name)}"
+    statuses = STATUSES[1:] if status == FAILED else [each for each in STATUSES if each == status]
+    if statuses:
+        yield f"facts : ({' OR '.join(map(_phrase, statuses))})"
+
+
+def _phrase(text: str) -> str:
+    escaped = text.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _results(connection: sqlite3.Connection, condition: str, values: tuple[Any, ...], limit: int) -> list[JobResult]:
+    rows = connection.execute(
+        f"SELECT runs.requested_by, lines.document, lines.stdout, lines.stderr {FROM_RUNS} WHERE {condition}"
+        " AND lines.event = 'job_complete' AND lines.run_id = runs.run_id"
+        " ORDER BY runs.at DESC, runs.id DESC LIMIT ?",
+        (*values, limit),
+    )
+    return [_result(*row) for row in rows]
+
+
+def _result(requested_by: str | None, document: str, stdout: str, stderr: str) -> JobResult:
+    entry = json.loads(document)
+    return JobResult(
+        entry["job_name"],
+        from_iso(entry["start_time"]),
+        from_iso(entry["end_time"]),
+        entry["exit_code"],
+        stdout,
+        stderr,
+        entry["duration_seconds"],
+        status=entry["status"],
+        run_id=entry["run_id"],
+        trigger=entry["trigger"],
+        attempt=entry["attempt"],
+        first_run_id=entry["first_run_id"],
+        scheduled_time=_instant(entry["scheduled_time"]),
+        retry_at=_instant(entry["retry_at"]),
+        request_id=entry["request_id"],
+        requested_by=requested_by,
+        signal=entry["signal"],
+        reason=entry["reason"],
+        stdout_bytes=entry["stdout_bytes"],
+        stderr_bytes=entry["stderr_bytes"],
+        truncated=entry["truncated"],
+        leftover_processes=entry["leftover_processes"],
+        cpu_seconds=entry["cpu_seconds"],
+        max_rss_bytes=entry["max_rss_bytes"],
+    )
+
+
+def _row(columns: tuple[Any, ...]) -> HistoryRow:
+    _, run_id, job_name, status, failed, trigger, at, ended, duration, cause, request_id, requested_by, document = (
+        columns
+    )
+    entry: Mapping[str, Any] = json.loads(document) if document else {}
+    if entry.get("run_id") != run_id:  # the line that told of it is another run's: a retry's is the failed one's
+        entry = {}
+    return HistoryRow(
+        run_id=run_id,
+        job_name=job_name,
+        status=status,
+        failed=bool(failed),
+        at=from_iso(at),
+        trigger=trigger,
+        scheduled_time=_instant(entry.get("scheduled_time")),
+        end_time=_instant(ended),
+        duration_seconds=duration,
+        exit_code=entry.get("exit_code"),
+        signal=entry.get("signal"),
+        attempt=entry.get("attempt"),
+        reason=entry.get("reason"),
+        cause=cause,
+        request_id=request_id,
+        requested_by=requested_by,
+        first_scheduled_time=_instant(entry.get("first_scheduled_time")),
+        count=entry.get("count", 1),
+        stdout_bytes=entry.get("stdout_bytes", 0),
+        stderr_bytes=entry.get("stderr_bytes", 0),
+        retry_at=_instant(entry.get("retry_at")),
+    )
+
+
+def _entry(row: tuple[Any, ...]) -> dict[str, Any]:
+    _, document, stdout, stderr = row
+    entry: dict[str, Any] = json.loads(document)
+    if entry["event"] == "job_complete":
+        entry |= {"stdout": stdout, "stderr": stderr}
+    return entry
+
+
+def _known(status: str) -> str:
+    if status not in RUN_STATUSES:
+        raise ValidationError({"status": f"expected one of {', '.join((FAILED, *RUN_STATUSES))}"})
+    return status
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise ValidationError({"before": "this is no place in the history"})
+    return int(text)
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else from_iso(text)

@@ -1,0 +1,108 @@
+"""Drop requests into `jobs/triggers/`, and take answered ones away. What becomes of a request, the journal says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from admin_ui.errors import FileUnreadable, StorageError
+from admin_ui.files import read_below, read_json, write_new
+from admin_ui.model import JOB_NAME, iso
+
+DIRECTORY = "triggers"
+SUFFIX = ".json"
+ASIDE = ".answered"
+LIMIT_BYTES = 64 * 1024
+LONGEST_NAME = 256
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class Request(NamedTuple):
+    """What tells one request from every other one."""
+
+    request_id: str
+    action: str
+    job_name: str
+
+
+class Requests:
+    """The requests below one jobs directory."""
+
+    def __init__(self, jobs_directory: Path) -> None:
+        self._directory = jobs_directory / DIRECTORY
+
+    def drop(
+        self, action: str, job_name: str, *, requested_by: str, now: datetime, run_id: str | None = None
+    ) -> Request:
+        """Write a request and return it. Raises StorageError; nothing was asked for then."""
+        assert JOB_NAME.fullmatch(job_name), "names are checked before a path is built"
+        request = Request(secrets.token_hex(16), action, job_name)
+        given = {
+            **request._asdict(),
+            "run_id": run_id,
+            "requested_by": UNPRINTABLE.sub("?", requested_by)[:LONGEST_NAME] or None,
+            "requested_at": iso(now),
+        }
+        document = {field: value for field, value in given.items() if value is not None}
+        data = json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+        try:
+            self._directory.mkdir(exist_ok=True)
+            write_new(self._directory / f"{job_name}-{request.request_id}{SUFFIX}", data)
+        except OSError as error:
+            raise StorageError(f"the request cannot be written: {error.strerror}") from error
+        return request
+
+    def clear(self, is_answered: Callable[[Request], bool]) -> int:
+        """Remove the valid `*.json` requests that were answered and return how many. Raises StorageError.
+
+        Others stay: what somebody touched or wrote in a way that is no request is theirs to remove. A file is moved
+        aside and read again before it goes, and put back if it is not the answered one.
+        """
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise StorageError(f"the requests cannot be listed: {error.strerror}") from error
+        removed = 0
+        for name in names:
+            if name.startswith(".") and name.endswith(SUFFIX + ASIDE):
+                # Of a service that was killed right after it had moved this one aside.
+                removed += self._settle(name, name[1 : -len(ASIDE)], is_answered)
+            elif name.endswith(SUFFIX) and not name.startswith("."):
+                request = self._read(name, name)
+                if request is not None and is_answered(request):
+                    aside = f".{name}{ASIDE}"
+                    with suppress(FileNotFoundError):
+                        os.rename(self._directory / name, self._directory / aside)
+                        removed += self._settle(aside, name, is_answered)
+        return removed
+
+    def _settle(self, aside: str, name: str, is_answered: Callable[[Request], bool]) -> bool:
+        request = self._read(aside, name)
+        answered = request is not None and is_answered(request)
+        if not answered:
+            with suppress(FileExistsError):  # written once more meanwhile: that one counts
+                os.link(self._directory / aside, self._directory / name, follow_symlinks=False)
+        os.unlink(self._directory / aside)
+        return answered
+
+    def _read(self, file: str, name: str) -> Request | None:
+        """Return the request that `file` holds, whose name is (or was) `name`; None if it is none."""
+        try:
+            data, status = read_below(self._directory, file, LIMIT_BYTES)
+            document = read_json(data)
+        except (FileNotFoundError, FileUnreadable, ValueError):
+            return None
+        if not isinstance(document, dict):
+            return None
+        request_id = document.get("request_id", f"{name}@{status.st_mtime_ns}")
+        request = Request(request_id, document.get("action", ""), document.get("job_name", ""))
+        return request if all(isinstance(each, str) for each in request) else None

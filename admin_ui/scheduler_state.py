@@ -1,0 +1,123 @@
+"""What the scheduler's main log says of the scheduler itself: alive, degraded, files that it cannot use."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from admin_ui.entries import Entry
+from admin_ui.model import from_iso
+
+SILENT_AFTER = timedelta(seconds=90)  # three heartbeats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigProblem:
+    """A file that the scheduler cannot use: its problems as (field, what was found, what would be right)."""
+
+    file: str
+    job_name: str | None
+    problems: tuple[tuple[str, str, str], ...]
+    kept_last_good: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerState:
+    """The scheduler as its logs show it. `status`: `alive`, `stopping`, `stopped`, `crashed`, `silent` or `unknown`.
+
+    `last_seen` is its newest line's time; `journal_problem` and `watch_problem` say what it complains of.
+    """
+
+    status: str
+    last_seen: datetime | None
+    started_at: datetime | None
+    version: str | None
+    timezone: str | None
+    journal_problem: str | None
+    watch_problem: str | None
+    config_errors: tuple[ConfigProblem, ...]
+
+
+FACTS: Mapping[str, Mapping[str, str | None]] = {
+    "scheduler_started": {"phase": "alive", "journal_problem": None, "watch_problem": None},
+    "scheduler_stopping": {"phase": "stopping"},
+    "scheduler_stopped": {"phase": "stopped"},
+    "scheduler_crashed": {"phase": "crashed"},
+    "journal_recovered": {"journal_problem": None},
+    "watch_recovered": {"watch_problem": None},
+}
+
+CRASHED = "SELECT 1 FROM facts WHERE name = 'phase' AND value = 'crashed'"
+
+
+def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
+    """Take up one line of the main log. Lines may come again after the index was lost, so each sets, none adds."""
+    seen = connection.execute("SELECT value FROM facts WHERE name = 'last_seen'").fetchone()
+    if seen and entry["timestamp"] < seen[0]:
+        return
+    event = entry["event"]
+    facts: dict[str, str | None] = {"last_seen": entry["timestamp"], **FACTS.get(event, {})}
+    if event == "scheduler_stopped" and connection.execute(CRASHED).fetchone():
+        del facts["phase"]  # it drained after an error; the error is the news
+    if event == "scheduler_started":
+        facts |= {"started_at": entry["timestamp"], "version": entry["version"], "timezone": entry["timezone"]}
+        _keep_newest_errors(connection, entry["config_errors"])
+    elif event in ("journal_degraded", "watch_degraded"):
+        facts[event.replace("degraded", "problem")] = entry["reason"] or "degraded"
+    connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
+    if event == "config_error":
+        connection.execute(
+            "INSERT OR REPLACE INTO config_errors SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ? FROM config_errors",
+            (
+                *(entry["file"], entry["timestamp"], entry["job_name"]),
+                *(json.dumps(entry["errors"]), entry["kept_last_good"]),
+            ),
+        )
+    elif event in ("config_recovered", "job_registered", "job_updated", "job_removed"):
+        connection.execute("DELETE FROM config_errors WHERE file = ?", (entry["file"],))
+
+
+def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: datetime | None) -> SchedulerState:
+    """Return what is known of the scheduler; `heartbeat` is the time of logs/.heartbeat, if there is one."""
+    facts: dict[str, str | None] = dict(connection.execute("SELECT name, value FROM facts").fetchall())
+    seen = [each for each in (_instant(facts.get("last_seen")), heartbeat) if each is not None]
+    last_seen = max(seen, default=None)
+    status = facts.get("phase") or "unknown"
+    if status in ("alive", "stopping") and last_seen is not None and now - last_seen > SILENT_AFTER:
+        status = "silent"
+    rows = connection.execute("SELECT file, job_name, errors, kept, at FROM config_errors ORDER BY file").fetchall()
+    return SchedulerState(
+        status=status,
+        last_seen=last_seen,
+        started_at=_instant(facts.get("started_at")),
+        version=facts.get("version"),
+        timezone=facts.get("timezone"),
+        journal_problem=facts.get("journal_problem"),
+        watch_problem=facts.get("watch_problem"),
+        config_errors=tuple(
+            ConfigProblem(
+                file=file,
+                job_name=job_name,
+                problems=tuple((each["field"], each["found"], each["wanted"]) for each in json.loads(errors)),
+                kept_last_good=bool(kept),
+                at=from_iso(at),
+            )
+            for file, job_name, errors, kept, at in rows
+        ),
+    )
+
+
+def _keep_newest_errors(connection: sqlite3.Connection, count: int) -> None:
+    """Drop all errors but the newest `count`: a start writes one for each file, just before it says how many."""
+    connection.execute(
+        "DELETE FROM config_errors WHERE file NOT IN (SELECT file FROM config_errors ORDER BY seq DESC LIMIT ?)",
+        (count,),
+    )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else from_iso(text)

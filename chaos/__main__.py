@@ -1,0 +1,83 @@
+"""`python -m chaos [--full] [--seed N] [--report FILE] [EXPERIMENT …]`: run experiments, print what came of each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights, stop_and_continue
+from chaos.disk import break_the_disk
+from chaos.fakeclock import NoFaketime
+from chaos.faultpoints import kill_at_every_call
+from chaos.kills import kill_at_random
+from chaos.outcome import Outcome
+from chaos.standby import take_over
+from chaos.world import NeverCame
+
+Experiment = Callable[[Path, random.Random, bool], Outcome]
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "kills": lambda root, chance, full: kill_at_random(root, chance, 330 if full else 30),
+    "faultpoints": kill_at_every_call,
+    "disk": break_the_disk,
+    "clock": set_the_clock,
+    "setback": set_back_and_change,
+    "suspend": stop_and_continue,
+    "nights": sit_through_nights,
+    "standby": take_over,
+}
+
+
+def main() -> int:
+    """Run what the arguments name and return 1 if anything was found, else 0."""
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument(
+        "experiments", nargs="*", metavar="EXPERIMENT", help=f"default: all of {', '.join(EXPERIMENTS)}"
+    )
+    parser.add_argument("--full", action="store_true", help="the full form: minutes for each experiment")
+    parser.add_argument("--seed", type=int, help="repeat with this seed (timing still varies)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="append a JSON line for each experiment")
+    args = parser.parse_args()
+    unknown = set(args.experiments) - EXPERIMENTS.keys()
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    failed = False
+    for name in args.experiments or EXPERIMENTS:
+        seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1 << 32)
+        failed |= not _run(name, seed, args.full, args.report)
+    return 1 if failed else 0
+
+
+def _run(name: str, seed: int, full: bool, report: Path | None) -> bool:
+    print(f"{name}: seed {seed}", flush=True)
+    root, began = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-")), time.monotonic()
+    try:
+        outcome = EXPERIMENTS[name](root, random.Random(seed), full)
+    except NoFaketime as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return False
+    except NeverCame as error:
+        outcome = Outcome(findings=[str(error)])
+    seconds = time.monotonic() - began
+    counts = ", ".join(f"{key} {value:,}" for key, value in outcome.counts.items() if value)
+    print(f"{name}: {seconds:.0f} s: {counts}")
+    for finding in outcome.findings:
+        print(f"{name}: FOUND: {finding}")
+    print(f"{name}: {len(outcome.findings)} findings" + (f"; see {root}" if outcome.findings else ""), flush=True)
+    if not outcome.findings:
+        root.rmdir()
+    if report is not None:
+        document = {"experiment": name, "seed": seed, "full": full, "seconds": round(seconds, 1)}
+        with report.open("a") as file:
+            file.write(json.dumps({**document, "counts": outcome.counts, "findings": outcome.findings}) + "\n")
+    return not outcome.findings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

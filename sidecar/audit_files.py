@@ -1,0 +1,89 @@
+"""`audit-journal`: read all files of the journal and what jobs left as evidence, and print what the audit finds."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from sidecar import journal
+from sidecar.audit import Entry, Line, Place, Terms, as_document, as_text, audit, terms_of, worked_until
+from sidecar.commands import read_definitions
+from sidecar.human import clean
+from sidecar.settings import Settings
+
+
+def audit_journal(settings: Settings, evidence: Sequence[str], *, with_jobs: bool, as_json: bool) -> int:
+    """Print what is wrong with the journal, a line each, and counts; return 1 if anything is.
+
+    `with_jobs` compares with the schedules of the present definitions too. Raises JobsDirectoryError, OSError.
+    """
+    path = settings.logs_dir / journal.JOURNAL
+    if not journal.files(path):
+        raise FileNotFoundError(errno.ENOENT, "there is no journal to check", str(path))
+    main = list(_entries(settings.logs_dir / journal.MAIN_LOG))
+    report = audit(
+        read_journal(settings.logs_dir),
+        terms=_present_terms(settings, main) if with_jobs else None,
+        evidence=[item for path in evidence for item in read_evidence(Path(path))],
+        remembered=timedelta(seconds=settings.trigger_max_age_seconds),
+        worked_until=worked_until(main),
+    )
+    if as_json:
+        print(json.dumps(as_document(report), indent=2))
+    else:
+        for line in as_text(report):
+            print(clean(line))
+    return 1 if report.findings else 0
+
+
+def read_journal(logs_dir: Path) -> Iterator[Line]:
+    """Yield the lines of all of the journal's files, oldest first. Raises OSError for one that cannot be read."""
+    return _lines(logs_dir / journal.JOURNAL)
+
+
+def read_evidence(path: Path) -> list[tuple[Place, str]]:
+    """Return the run ids in a file, one a line; empty lines are left out. Raises OSError."""
+    lines = path.read_text(errors="backslashreplace").splitlines()
+    named = ((Place(path.name, number), line.strip()) for number, line in enumerate(lines, 1))
+    return [(place, run_id) for place, run_id in named if run_id]
+
+
+def _present_terms(settings: Settings, main: Sequence[Entry]) -> dict[str, Terms]:
+    # The scheduler's own zone, as it may well run with another TZ than whoever looks.
+    zones = [entry.get("timezone") for entry in main if entry["event"] == "scheduler_started"]
+    zone = zones[-1] if zones and isinstance(zones[-1], str) else settings.timezone
+    definitions = read_definitions(settings).jobs.values()
+    return {definition.sha256: terms_of(definition.config, zone) for definition in definitions}
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    return (line.entry for line in _lines(path) if line.entry is not None)
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    with contextlib.ExitStack() as stack:
+        for name, file in reversed(_open_all(path, stack)):
+            for number, data in enumerate(file, 1):
+                entry = journal.parse_line(data)
+                if entry is not None or data.endswith(b"\n"):  # the rest of the last line may be on its way
+                    yield Line(Place(name, number), entry)
+
+
+def _open_all(path: Path, stack: contextlib.ExitStack) -> list[tuple[str, BinaryIO]]:
+    """Open a log's files, newest first: then a rotation meanwhile only makes one come up twice."""
+    opened: list[tuple[str, BinaryIO]] = []
+    known: set[tuple[int, int]] = set()
+    for each in journal.files(path):
+        with contextlib.suppress(FileNotFoundError):
+            file = stack.enter_context(each.open("rb"))
+            status = os.fstat(file.fileno())
+            if (status.st_dev, status.st_ino) not in known:
+                known.add((status.st_dev, status.st_ino))
+                opened.append((each.name, file))
+    return opened

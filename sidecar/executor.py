@@ -1,0 +1,244 @@
+"""JobExecutor: carry out a run, from its output files to its result, and decide its status."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+
+from sidecar.clock import Clock
+from sidecar.errors import StartError
+from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
+from sidecar.output import Outputs, Stream, Streams
+from sidecar.policy import new_run_id
+from sidecar.targets import Exit, Launch, Process, Target
+
+OUTPUT_CHECK_SECONDS = 1.0
+"""How often the sizes of the output files are looked at."""
+
+
+@dataclass(slots=True, eq=False)
+class Going:
+    """A run in progress. `cause` is why it is being ended, if it is: the first one counts."""
+
+    run: Run
+    start_time: datetime
+    began: float
+    kill_grace_seconds: float
+    max_output_bytes: int = 0
+    streams: Streams | None = None
+    process: Process | None = None
+    cause: tuple[Status, str] | None = None
+    ender: asyncio.Task[int] | None = None
+
+
+class JobExecutor:
+    """Runs jobs, each as a coroutine that returns how it ended, and ends them when asked to."""
+
+    def __init__(self, target: Target, outputs: Outputs, clock: Clock, environment: Mapping[str, str]) -> None:
+        self._target = target
+        self._outputs = outputs
+        self._clock = clock
+        self._environment = dict(environment)
+        self._going: dict[str, Going] = {}
+        self._checker: asyncio.TimerHandle | None = None
+        self.running: Mapping[str, Going] = MappingProxyType(self._going)
+
+    async def execute(self, job_config: JobConfig, run: Run | None = None) -> JobResult:
+        """Run the job's command and return how it ended; without `run`, as a manual run of this moment.
+
+        Never raises because of the command: what cannot be started is a failure with code 126 or 127. If the
+        task is cancelled, the processes are killed first.
+        """
+        now = self._clock.now()
+        if run is None:
+            run = manual_run(job_config, now)
+        going = Going(
+            run,
+            now,
+            self._clock.monotonic(),
+            job_config.kill_grace_seconds,
+            job_config.max_output_bytes,
+        )
+        with self._registered(going):
+            try:
+                with self._outputs.open(run.job_name, run.run_id) as streams:
+                    return await self._carry_out(job_config, going, streams)
+            except StartError as error:
+                return self._not_started(going, error)
+
+    def end(self, run_id: str, status: Status, reason: str) -> bool:
+        """Ask for the end of a run, also of one that is just being started; the first cause stands.
+
+        Returns False if no such run is going any more: one whose shell has ended has ended by itself, even if
+        a timeout strikes in the same moment.
+        """
+        going = self._going.get(run_id)
+        if going is None or (going.process is not None and going.process.ended and going.cause is None):
+            return False
+        if going.cause is None:
+            going.cause = (status, reason)
+            self._begin_end(going)
+        return True
+
+    async def recover(
+        self,
+        run: Run,
+        grace_seconds: float,
+        status: Status,
+        reason: str,
+        start_time: datetime | None = None,
+    ) -> JobResult:
+        """Close a run of an earlier scheduler: end what still lives of it, return what its output files hold.
+
+        Its exit code is unknown. Without `start_time` the run's `since` stands for it; the duration is by the
+        wall clock, as that is all that survives.
+        """
+        going = Going(run, start_time or run.since, self._clock.monotonic(), grace_seconds, cause=(status, reason))
+        with self._registered(going):
+            living = await self._target.end_run(run.run_id, grace_seconds)
+            captured = self._outputs.recall(run.job_name, run.run_id, is_held=living > 0)
+            now = self._clock.now()
+            seconds = max(0.0, (now - going.start_time).total_seconds())
+            return _result(going, now, seconds, Exit(None), living, captured, status, reason)
+
+    @contextlib.contextmanager
+    def _registered(self, going: Going) -> Iterator[None]:
+        self._going[going.run.run_id] = going
+        if self._checker is None:
+            self._check_sizes_later()
+        try:
+            yield
+        finally:
+            del self._going[going.run.run_id]
+            if not self._going and self._checker is not None:
+                self._checker.cancel()
+                self._checker = None
+
+    async def _carry_out(self, config: JobConfig, going: Going, streams: Streams) -> JobResult:
+        run = going.run
+        going.streams = streams
+        launch = Launch(
+            run_id=run.run_id,
+            command=config.command,
+            working_directory=config.working_directory,
+            environment={**self._environment, **config.environment, **job_environment(run)},
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+        )
+        process = going.process = await self._target.start(launch)
+        self._begin_end(going)
+        timer = asyncio.get_running_loop().call_later(
+            config.timeout_seconds,
+            self.end,
+            run.run_id,
+            Status.TIMEOUT,
+            f"ran longer than {config.timeout_seconds:.12g} s",
+        )
+        try:
+            how = await process.wait()
+            if going.ender is not None:
+                await going.ender
+        except asyncio.CancelledError:
+            await _kill(going, process)
+            raise
+        finally:
+            timer.cancel()
+        seconds, end_time = self._clock.monotonic() - going.began, self._clock.now()
+        living = process.leftovers()
+        captured = streams.capture(is_held=living > 0)
+        status, reason = going.cause or (_own_status(config, how), None)
+        return _result(going, end_time, seconds, how, living, captured, status, reason)
+
+    def _begin_end(self, going: Going) -> None:
+        """End the run's tree if there is a cause and a process; called when either appears."""
+        if going.cause is not None and going.process is not None and going.ender is None:
+            ending = going.process.end(going.kill_grace_seconds)
+            going.ender = asyncio.get_running_loop().create_task(ending)
+
+    def _not_started(self, going: Going, error: StartError) -> JobResult:
+        seconds, end_time = self._clock.monotonic() - going.began, self._clock.now()
+        status, reason = going.cause or (Status.FAILURE, str(error))
+        text = f"{error}\n"
+        captured = (Stream(), Stream(text, len(text.encode("utf-8", "backslashreplace"))))
+        return _result(going, end_time, seconds, Exit(error.exit_code), 0, captured, status, reason)
+
+    def _check_sizes_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._checker = loop.call_later(OUTPUT_CHECK_SECONDS, self._check_sizes)
+
+    def _check_sizes(self) -> None:
+        for run_id, going in self._going.items():
+            limit = going.max_output_bytes
+            if going.process is not None and going.streams is not None and going.streams.size() > limit:
+                self.end(run_id, Status.OUTPUT_LIMIT, f"printed more than {limit} bytes")
+        self._check_sizes_later()
+
+
+def manual_run(job_config: JobConfig, now: datetime) -> Run:
+    """Return a run of the job that somebody asked for at `now`."""
+    run_id = new_run_id(now)
+    return Run(run_id=run_id, job_name=job_config.name, trigger=Trigger.MANUAL, first_run_id=run_id, since=now)
+
+
+def job_environment(run: Run) -> dict[str, str]:
+    """Return the variables that tell a command which run it is."""
+    scheduled = run.scheduled_time
+    return {
+        "JOB_NAME": run.job_name,
+        "JOB_RUN_ID": run.run_id,
+        "JOB_SCHEDULED_TIME": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}" if scheduled else "",
+        "JOB_TRIGGER": run.trigger,
+        "JOB_ATTEMPT": str(run.attempt),
+    }
+
+
+async def _kill(going: Going, process: Process) -> None:
+    """Leave no process behind a task that is being cancelled."""
+    if going.ender is None:
+        await process.end(0)
+        return
+    going.ender.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await going.ender
+
+
+def _own_status(config: JobConfig, how: Exit) -> Status:
+    return Status.SUCCESS if how.exit_code in config.success_exit_codes else Status.FAILURE
+
+
+def _result(
+    going: Going,
+    end_time: datetime,
+    seconds: float,
+    how: Exit,
+    living: int,
+    captured: tuple[Stream, Stream],
+    status: Status,
+    reason: str | None,
+) -> JobResult:
+    stdout, stderr = captured
+    return JobResult(
+        job_name=going.run.job_name,
+        run_id=going.run.run_id,
+        start_time=going.start_time,
+        end_time=end_time,
+        duration_seconds=seconds,
+        exit_code=how.exit_code,
+        signal=how.signal,
+        status=status,
+        reason=reason,
+        stdout=stdout.text,
+        stderr=stderr.text,
+        stdout_bytes=stdout.size,
+        stderr_bytes=stderr.size,
+        truncated=stdout.truncated or stderr.truncated,
+        stdout_file=stdout.file,
+        stderr_file=stderr.file,
+        leftover_processes=living,
+        cpu_seconds=how.cpu_seconds,
+        max_rss_bytes=how.max_rss_bytes,
+    )

@@ -1,0 +1,135 @@
+"""Read the logs for people while the scheduler writes and rotates them. Never writes, holds no lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Generator, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sidecar import journal
+from sidecar.clock import from_iso
+
+Entry = dict[str, Any]
+
+
+def entries(path: Path, containing: Collection[bytes] = ()) -> Generator[Entry, None, None]:
+    """Yield the entries of a log and of all its rotated files, oldest first.
+
+    With `containing`, only those whose line holds at least one of these byte strings; the others are not even
+    parsed. Raises OSError for a file that is there and cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        for file in reversed(_open_all(path, stack)):
+            yield from _entries(file, containing)
+
+
+def oldest(path: Path) -> datetime | None:
+    """Return the time of the oldest line that there still is, None if there is none. Raises OSError."""
+    with contextlib.closing(entries(path)) as lines:
+        first = next(lines, None)
+    return None if first is None else from_iso(first["timestamp"])
+
+
+def newest_by_job(path: Path, event: str, jobs: Collection[str]) -> dict[str, Entry]:
+    """Return the newest `event` entry of each of the jobs; looks no further back than it has to."""
+    marks = (b'"event": "%s"' % event.encode(),)
+    missing, found = set(jobs), {}
+    with contextlib.ExitStack() as stack:
+        for file in _open_all(path, stack):
+            here = {e["job_name"]: e for e in _entries(file, marks) if e["event"] == event and e.get("job_name")}
+            found.update({name: here[name] for name in missing & here.keys()})
+            missing -= here.keys()
+            if not missing:
+                break
+    return found
+
+
+def is_usable(entry: Entry) -> bool:
+    """Return whether the entry has a time, as every line of ours has."""
+    try:
+        from_iso(entry["timestamp"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
+
+
+class Follower:
+    """Yields what is appended to a log from now on, through any number of rotations."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin at the end of the log, or at the beginning of one that is not there yet. Raises OSError."""
+        self._path = path
+        self._file: BinaryIO | None = None
+        with contextlib.suppress(FileNotFoundError):
+            self._file = path.open("rb")
+            self._file.seek(0, os.SEEK_END)
+
+    def new_entries(self) -> list[Entry]:
+        """Return the whole lines that were added since the last call. Raises OSError."""
+        found = self._rest()
+        for newer in self._newer_files():
+            found += self._rest()  # what came in between the last look and the rotation
+            self._switch_to(newer)
+            found += self._rest()
+        return found
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _newer_files(self) -> list[BinaryIO]:
+        """Return the files that took our file's place, oldest first; all there are if ours is gone altogether."""
+        newer: list[BinaryIO] = []
+        for path in journal.files(self._path):
+            with contextlib.suppress(FileNotFoundError):
+                file = path.open("rb")
+                if self._file is not None and _is_same(file, self._file):
+                    file.close()
+                    break
+                if newer and _is_same(file, newer[-1]):  # it moved on between the two looks
+                    file.close()
+                    continue
+                newer.append(file)
+        return newer[::-1]
+
+    def _switch_to(self, file: BinaryIO) -> None:
+        self.close()
+        self._file = file
+
+    def _rest(self) -> list[Entry]:
+        """Return the whole lines from here to the end; half a line is left for the next time."""
+        if self._file is None:
+            return []
+        start = self._file.tell()
+        data = self._file.read()
+        whole = data.rfind(b"\n") + 1
+        self._file.seek(start + whole)
+        parsed = (journal.parse_line(line) for line in data[:whole].split(b"\n"))
+        return [entry for entry in parsed if entry is not None]
+
+
+def _open_all(path: Path, stack: contextlib.ExitStack) -> list[BinaryIO]:
+    """Open a log's files, newest first. A rotation meanwhile only makes one of them come up twice."""
+    opened: list[BinaryIO] = []
+    for each in journal.files(path):
+        with contextlib.suppress(FileNotFoundError):
+            file = stack.enter_context(each.open("rb"))
+            if not any(_is_same(file, other) for other in opened):
+                opened.append(file)
+    return opened
+
+
+def _entries(file: BinaryIO, containing: Collection[bytes]) -> Iterator[Entry]:
+    for line in file:
+        if not containing or any(mark in line for mark in containing):
+            entry = journal.parse_line(line)
+            if entry is not None and is_usable(entry):
+                yield entry
+
+
+def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
+    return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))

@@ -1,0 +1,109 @@
+"""Read the journal back: its files in order, its whole lines, and the ledger they amount to. Reads only."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sidecar.errors import JournalUnusable
+from sidecar.ledger import Ledger
+
+JOURNAL = "scheduler_jobs.log"
+MAIN_LOG = "scheduler_main.log"
+ROTATIONS_MEANWHILE = 10
+MARK = b'"event": "checkpoint"'
+
+
+def files(path: Path) -> list[Path]:
+    """Return the journal's existing files, newest first: `path`, `path.1`, `path.2` …"""
+    pattern = re.compile(re.escape(path.name) + r"\.([0-9]+)")
+    numbered = ((pattern.fullmatch(entry.name), entry) for entry in path.parent.glob(f"{path.name}.*"))
+    backups = sorted((int(match[1]), entry) for match, entry in numbered if match)
+    return [entry for entry in (path, *(entry for _, entry in backups)) if entry.is_file()]
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield one file's lines as dictionaries, in order; a line that does not parse is left out (it was torn)."""
+    with path.open("rb") as lines:
+        for line in lines:
+            entry = parse_line(line)
+            if entry is not None:
+                yield entry
+
+
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Return the line as a dictionary that has an `event`, or None for anything else."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return entry if isinstance(entry, dict) and isinstance(entry.get("event"), str) else None
+
+
+def replay(path: Path) -> Ledger:
+    """Return the ledger as of the last whole line, from the newest complete checkpoint onwards.
+
+    No checkpoint anywhere is a first start: an empty ledger. Raises JournalUnusable if a file cannot be read or
+    holds a checkpoint that a newer version wrote.
+    """
+    for _ in range(ROTATIONS_MEANWHILE):
+        try:
+            return _replay(path)
+        except FileNotFoundError:
+            continue  # rotated between the listing and the reading
+        except OSError as error:
+            raise JournalUnusable(f"cannot read {error.filename}: {error.strerror}") from error
+    raise JournalUnusable(f"cannot read {path}: it is being rotated all the time")
+
+
+def _replay(path: Path) -> Ledger:
+    ledger = Ledger()
+    for entry in _since_newest_checkpoint(path):
+        _apply(ledger, entry)
+    return ledger
+
+
+def _apply(ledger: Ledger, entry: dict[str, Any]) -> None:
+    try:
+        ledger.apply(entry)
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        if entry["event"] == "checkpoint":
+            raise JournalUnusable(f"the journal's checkpoint cannot be used: {error}") from error
+        # Somebody else's line in our file: like a torn one, it must not keep the scheduler from starting.
+
+
+def _since_newest_checkpoint(path: Path) -> Iterator[dict[str, Any]]:
+    newer: list[Path] = []
+    for file in files(path):
+        offset = _newest_checkpoint(file)
+        if offset is not None:
+            yield from _entries_from(file, offset)
+            for later in reversed(newer):
+                yield from entries(later)
+            return
+        newer.append(file)
+
+
+def _newest_checkpoint(file: Path) -> int | None:
+    """Return where in the file the last full checkpoint begins."""
+    offset, found = 0, None
+    with file.open("rb") as lines:
+        for line in lines:
+            if MARK in line:
+                entry = parse_line(line)
+                if entry is not None and entry["event"] == "checkpoint" and entry.get("full") is True:
+                    found = offset
+            offset += len(line)
+    return found
+
+
+def _entries_from(file: Path, offset: int) -> Iterator[dict[str, Any]]:
+    with file.open("rb") as lines:
+        lines.seek(offset)
+        for line in lines:
+            entry = parse_line(line)
+            if entry is not None:
+                yield entry

@@ -1,0 +1,60 @@
+"""One scheduler a logs directory: an flock(2) that the kernel drops with the process, so it is never stale.
+
+Works on local file systems only.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from sidecar.errors import AlreadyRunning
+
+LOCK = ".lock"
+
+
+class Lock:
+    """The lock of one logs directory. Its descriptor is not inherited by jobs, which may outlive the scheduler."""
+
+    def __init__(self, logs_dir: Path) -> None:
+        self._path = logs_dir / LOCK
+        self._descriptor = -1
+
+    def acquire(self) -> None:
+        """Take the lock. Raises AlreadyRunning if another process holds it, OSError if the file cannot be made."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise AlreadyRunning(f"another scheduler holds {self._path}") from None
+        self.release()
+        self._descriptor = descriptor
+
+    def is_free(self) -> bool:
+        """Return whether nobody holds the lock, without creating anything."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def is_ours(self) -> bool:
+        """Return whether the path still names the file that we hold; if not, anyone could lock the new one."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+        except OSError:
+            return False
+
+    def release(self) -> None:
+        """Give the lock up."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,400 @@
+"""Output files of runs: opened for the shell to write into, shown in the journal, removed when they are old.
+
+`logs/output/<job>/<run_id>.stdout|.stderr`. Below `logs/output` no symbolic link is ever followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from sidecar.errors import StartError
+from sidecar.model import JobResult
+from sidecar.processes import held
+
+DIRECTORY = "output"
+STREAMS = ("stdout", "stderr")
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+OUTPUT_FILE = re.compile(rf"({SAFE_NAME.pattern})\.({'|'.join(STREAMS)})")
+JOB_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Read and write, so that the end can be read back also if a job removed its own file; appending, so that a
+# file that is truncated while a process holds it does not come back with a hole of the old size.
+OUTPUT_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+FILES_A_SLICE = 200
+"""The sweep lets other work run after so many files, about every millisecond."""
+
+# Invalid bytes are decoded to lone surrogates (PEP 383), one each, and shown like this.
+ESCAPES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One stream as the journal shows it.
+
+    `text` is whole, or head and tail around a marker (`truncated`), bytes that are not UTF-8 escaped. `file`,
+    relative to the logs directory, is None if the text is exactly what was written and nobody holds the file.
+    """
+
+    text: str = ""
+    size: int = 0
+    truncated: bool = False
+    file: str | None = None
+
+
+class Streams:
+    """The two open output files of one run; the descriptors are `stdout` and `stderr`."""
+
+    def __init__(self, descriptors: tuple[int, int], files: tuple[str, str], inline_bytes: int) -> None:
+        self.stdout, self.stderr = descriptors
+        self._files = files
+        self._inline_bytes = inline_bytes
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+    def size(self) -> int:
+        """Return how many bytes both files hold now."""
+        return os.fstat(self.stdout).st_size + os.fstat(self.stderr).st_size
+
+    def capture(self, *, is_held: bool) -> tuple[Stream, Stream]:
+        """Return what the journal shows of stdout and stderr. `is_held`: a process may still write to them."""
+        stdout = _capture(self.stdout, self._files[0], self._inline_bytes, is_held)
+        return stdout, _capture(self.stderr, self._files[1], self._inline_bytes, is_held)
+
+
+class _Stored(NamedTuple):
+    """The output files of one run on disk; `files` are (name, device, inode)."""
+
+    modified: float
+    job_name: str
+    run_id: str
+    size: int
+    files: list[tuple[str, int, int]]
+
+
+@dataclass(slots=True)
+class Swept:
+    """What a sweep found and did; sizes in bytes."""
+
+    files: int = 0
+    size: int = 0
+    removed: int = 0
+    truncated: int = 0
+
+
+class Outputs:
+    """The tree `logs/output`. `inline_bytes` is how much of a stream the journal may hold."""
+
+    def __init__(self, logs_dir: str | Path, inline_bytes: int = 32 * 1024) -> None:
+        self._root = os.fspath(Path(logs_dir) / DIRECTORY)
+        self._inline_bytes = inline_bytes
+
+    def open(self, job_name: str, run_id: str) -> Streams:
+        """Create and open the files of a run. Raises StartError (126): output has nowhere to go."""
+        if not _are_safe(job_name, run_id):
+            raise StartError(126, f"{job_name!r}, {run_id!r} cannot be the name of an output file")
+        files = _files(job_name, run_id)
+        try:
+            directory = self._open_directory(job_name)
+            try:
+                stdout, stderr = _open_both([file.rpartition("/")[2] for file in files], directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            raise StartError(126, f"the output file cannot be created: {error.strerror}") from error
+        return Streams((stdout, stderr), files, self._inline_bytes)
+
+    def recall(self, job_name: str, run_id: str, *, is_held: bool) -> tuple[Stream, Stream]:
+        """Return what the files of an earlier scheduler's run hold; one that is not there counts as empty."""
+        if not _are_safe(job_name, run_id):
+            return Stream(), Stream()
+        stdout, stderr = (self._recall(file, is_held) for file in _files(job_name, run_id))
+        return stdout, stderr
+
+    def unneeded(self, result: JobResult) -> list[str]:
+        """Return the files of a run that may be discarded once its result is on disk."""
+        if not _are_safe(result.job_name, result.run_id):
+            return []
+        kept = (result.stdout_file, result.stderr_file)
+        return [file for file in _files(result.job_name, result.run_id) if file not in kept]
+
+    def discard(self, files: Iterable[str]) -> None:
+        """Remove output files, named as `unneeded` does. Never fails: the sweep comes by later."""
+        for job_name, of_one_job in groupby(files, key=lambda file: file.split("/")[1]):
+            with contextlib.suppress(OSError), self._directory(job_name) as directory:
+                for file in of_one_job:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(file.rpartition("/")[2], dir_fd=directory)
+
+    async def sweep(
+        self,
+        now: datetime,
+        keep: Collection[str],
+        *,
+        max_age_days: float,
+        max_runs: int,
+        max_bytes: int,
+    ) -> Swept:
+        """Remove what is too old, too many for its job, or too much altogether (the oldest first).
+
+        `keep` are the ids of the runs that are going; it may change meanwhile. A file that a process still
+        holds is truncated instead. Other work goes on in between. Files that are not ours are left alone.
+        """
+        stored = [run async for run in self._stored()]
+        swept = Swept(files=sum(len(run.files) for run in stored), size=sum(run.size for run in stored))
+        oldest = now.timestamp() - max_age_days * timedelta(days=1).total_seconds()
+        doomed = _doomed(stored, keep, oldest=oldest, max_runs=max_runs, max_bytes=max_bytes)
+        holding = await _held({(device, inode) for run in doomed for _, device, inode in run.files})
+        for number, run in enumerate(doomed):
+            if run.run_id not in keep:
+                self._remove(run, holding, swept)
+            if number % FILES_A_SLICE == 0:
+                await asyncio.sleep(0)
+        await self._remove_empty_directories()
+        return swept
+
+    def _open_directory(self, job_name: str) -> int:
+        path = f"{self._root}/{job_name}"
+        try:
+            return os.open(path, JOB_DIRECTORY_FLAGS)
+        except FileNotFoundError:
+            for missing in (self._root, path):
+                Path(missing).mkdir(mode=0o750, parents=True, exist_ok=True)
+            return os.open(path, JOB_DIRECTORY_FLAGS)
+
+    @contextlib.contextmanager
+    def _directory(self, job_name: str) -> Iterator[int]:
+        directory = os.open(f"{self._root}/{job_name}", JOB_DIRECTORY_FLAGS)
+        try:
+            yield directory
+        finally:
+            os.close(directory)
+
+    def _recall(self, file: str, is_held: bool) -> Stream:
+        _, job_name, name = file.split("/")
+        try:
+            with self._directory(job_name) as directory:
+                # Without O_NONBLOCK a FIFO in the file's place would block the scheduler.
+                flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+                descriptor = os.open(name, flags, dir_fd=directory)
+        except FileNotFoundError:
+            return Stream()
+        except OSError as error:
+            return Stream(text=_unreadable(error), truncated=True, file=file)
+        try:
+            return _capture(descriptor, file, self._inline_bytes, is_held)
+        finally:
+            os.close(descriptor)
+
+    async def _stored(self) -> AsyncIterator[_Stored]:
+        for job_name in self._job_names():
+            runs: dict[str, _Stored] = {}
+            with (
+                contextlib.suppress(OSError),
+                self._directory(job_name) as directory,
+                os.scandir(directory) as entries,
+            ):
+                for number, entry in enumerate(entries):
+                    _add(runs, job_name, entry)
+                    if number % FILES_A_SLICE == 0:
+                        await asyncio.sleep(0)
+            for run in runs.values():
+                yield run
+
+    def _job_names(self) -> list[str]:
+        try:
+            with os.scandir(self._root) as entries:
+                return [
+                    entry.name
+                    for entry in entries
+                    if SAFE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                ]
+        except FileNotFoundError:
+            return []
+
+    def _remove(self, run: _Stored, holding: Collection[tuple[int, int]], swept: Swept) -> None:
+        with contextlib.suppress(OSError), self._directory(run.job_name) as directory:
+            for name, device, inode in run.files:
+                if (device, inode) not in holding:
+                    os.unlink(name, dir_fd=directory)
+                    swept.removed += 1
+                elif run.size:
+                    flags = os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+                    os.close(os.open(name, flags, dir_fd=directory))
+                    swept.truncated += 1
+
+    async def _remove_empty_directories(self) -> None:
+        for number, job_name in enumerate(self._job_names()):
+            if number % FILES_A_SLICE == 0:
+                await asyncio.sleep(0)
+            with contextlib.suppress(OSError):  # not empty, mostly
+                os.rmdir(f"{self._root}/{job_name}")
+
+
+def _files(job_name: str, run_id: str) -> tuple[str, str]:
+    """Return the names of both files, relative to the logs directory."""
+    stdout, stderr = (f"{DIRECTORY}/{job_name}/{run_id}.{stream}" for stream in STREAMS)
+    return stdout, stderr
+
+
+def _are_safe(*names: str) -> bool:
+    """Return whether the names can be parts of a path. Ours always are; a journal line may hold anything."""
+    return all(SAFE_NAME.fullmatch(name) for name in names)
+
+
+def _open_both(names: list[str], directory: int) -> tuple[int, int]:
+    stdout = os.open(names[0], OUTPUT_FLAGS, 0o640, dir_fd=directory)
+    try:
+        return stdout, os.open(names[1], OUTPUT_FLAGS, 0o640, dir_fd=directory)
+    except OSError:
+        os.close(stdout)
+        raise
+
+
+# Showing a stream
+
+
+def _capture(descriptor: int, file: str, limit: int, is_held: bool) -> Stream:
+    size = 0
+    try:
+        size = os.fstat(descriptor).st_size
+        if size == 0:
+            return Stream(file=file if is_held else None)
+        return _shown(descriptor, size, file, limit, is_held)
+    except OSError as error:
+        return Stream(_unreadable(error), size, truncated=True, file=file)
+
+
+def _shown(descriptor: int, size: int, file: str, limit: int, is_held: bool) -> Stream:
+    if size <= limit:
+        data = _read(descriptor, size, 0)
+        text = data.decode("utf-8", "surrogateescape")
+        shown_size = _escaped_size(text)
+        if shown_size == len(data):
+            return Stream(text, len(data), file=file if is_held else None)
+        if shown_size <= limit:
+            return Stream(text.translate(ESCAPES), len(data), file=file)
+    room = max(0, limit - len(_marker(size, file)))
+    head = _head(_read(descriptor, room // 2, 0), room // 2)
+    tail = _tail(_read(descriptor, room // 2, max(0, size - room // 2)), room // 2)
+    left_out = size - _raw_size(head) - _raw_size(tail)
+    return Stream(
+        head.translate(ESCAPES) + _marker(left_out, file) + tail.translate(ESCAPES),
+        size,
+        truncated=True,
+        file=file,
+    )
+
+
+def _marker(left_out: int, file: str) -> str:
+    return f"\n[{left_out} bytes are left out here; all of them are in {file}]\n"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"[the output cannot be read: {error.strerror}]"
+
+
+def _head(data: bytes, room: int) -> str:
+    """Return the longest beginning that takes at most `room` bytes to show and cuts no character."""
+    text, _ = codecs.utf_8_decode(data, "surrogateescape", False)
+    if _escaped_size(text) <= room:
+        return text
+    return text[: bisect_right(range(len(text)), room, key=lambda end: _escaped_size(text[: end + 1]))]
+
+
+def _tail(data: bytes, room: int) -> str:
+    """Return the longest end that takes at most `room` bytes to show and cuts no character."""
+    start = 0
+    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a character that was cut
+        start += 1
+    text = data[start:].decode("utf-8", "surrogateescape")
+    if _escaped_size(text) <= room:
+        return text
+    return text[bisect_left(range(len(text)), -room, key=lambda begin: -_escaped_size(text[begin:])) :]
+
+
+def _raw_size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
+
+
+def _escaped_size(text: str) -> int:
+    """Return how many bytes the text takes in UTF-8 with each invalid byte shown as four characters."""
+    raw = _raw_size(text)
+    invalid = (len(text.encode("utf-8", "surrogatepass")) - raw) // 2
+    return raw + 3 * invalid
+
+
+def _read(descriptor: int, size: int, offset: int) -> bytes:
+    data = b""
+    while len(data) < size and (piece := os.pread(descriptor, size - len(data), offset + len(data))):
+        data += piece
+    return data
+
+
+# Retention
+
+
+def _add(runs: dict[str, _Stored], job_name: str, entry: os.DirEntry[str]) -> None:
+    match = OUTPUT_FILE.fullmatch(entry.name)
+    if match is None or not entry.is_file(follow_symlinks=False):
+        return
+    try:
+        stat = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    run_id = match[1]
+    modified, size, files = 0.0, 0, list[tuple[str, int, int]]()
+    if run_id in runs:
+        modified, _, _, size, files = runs[run_id]
+    files.append((entry.name, stat.st_dev, stat.st_ino))
+    runs[run_id] = _Stored(max(modified, stat.st_mtime), job_name, run_id, size + stat.st_size, files)
+
+
+def _doomed(
+    stored: list[_Stored], keep: Collection[str], *, oldest: float, max_runs: int, max_bytes: int
+) -> list[_Stored]:
+    """Return what has to go. Runs in `keep` count, for their job and in the total, but stay."""
+    total = sum(run.size for run in stored)
+    newer: dict[str, int] = {}
+    remaining, doomed = [], []
+    for run in sorted(stored, key=attrgetter("modified"), reverse=True):
+        newer[run.job_name] = newer.get(run.job_name, 0) + 1
+        if run.run_id in keep:
+            continue
+        if run.modified < oldest or newer[run.job_name] > max_runs:
+            doomed.append(run)
+            total -= run.size
+        else:
+            remaining.append(run)
+    for run in reversed(remaining):
+        if total <= max_bytes:
+            break
+        doomed.append(run)
+        total -= run.size
+    return doomed
+
+
+async def _held(files: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    found: set[tuple[int, int]] = set()
+    if files:
+        for of_one_process in held(files):
+            found |= of_one_process
+            await asyncio.sleep(0)
+    return found

@@ -1,0 +1,402 @@
+"""JobScheduler: one loop that reads the volume, asks the schedules, starts what is due, and sleeps until the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import traceback
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sidecar import __version__, health
+from sidecar.agenda import Agenda
+from sidecar.catalog import Catalog, Change, ChangeKind
+from sidecar.changes import log_change
+from sidecar.clock import WAIT_OUT, Clock, ClockWatch, iso
+from sidecar.config import ConfigLoader
+from sidecar.desk import Desk
+from sidecar.errors import AlreadyRunning
+from sidecar.executor import JobExecutor
+from sidecar.intake import Intake
+from sidecar.journal import JOURNAL, replay
+from sidecar.local import LocalTarget
+from sidecar.lock import Lock
+from sidecar.logger import JobLogger
+from sidecar.output import Outputs
+from sidecar.processes import FAMILY
+from sidecar.requests import Inbox
+from sidecar.runs import Runs
+from sidecar.settings import Settings, from_environment
+from sidecar.targets import Target
+
+EX_OK = 0
+EX_SOFTWARE = 70
+EX_IOERR = 74
+EX_TEMPFAIL = 75
+"""Exit codes, named as in sysexits(3): a crash, a jobs directory that is gone, a lock that somebody else has."""
+
+LONGEST_SLEEP_SECONDS = 1.0
+"""So that a changed wall clock is noticed within a second."""
+
+FLUSH_SECONDS = 0.02
+"""How long the end of a run may wait for others to share its fsync."""
+
+DRAIN_LOOK_SECONDS = 0.1
+
+SWEEP_SECONDS = 600.0
+FIRST_SWEEP_SECONDS = 60.0
+"""How often old output is looked for; not while a start has better things to do."""
+
+
+class JobScheduler:
+    """The scheduler of one jobs directory and one logs directory.
+
+    `start` runs until `shutdown` has drained it. `step` is one pass and needs no waiting; the caller of the
+    constructor holds the lock of the logs directory, if others might run.
+    """
+
+    def __init__(
+        self,
+        jobs_directory: str | Path,
+        log_directory: str | Path,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        target: Target | None = None,
+        lock: Lock | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = settings or from_environment(jobs=str(jobs_directory), logs=str(log_directory))
+        self.clock = clock or Clock()
+        self.exit_code = EX_OK
+        self.exit_reason = ""
+        self._crash: BaseException | None = None
+        self._lock = lock
+        logs = Path(log_directory)
+        self.logger = JobLogger(
+            logs,
+            max_bytes=self.settings.log_max_bytes,
+            backups=self.settings.log_backups,
+            clock=self.clock,
+            ledger=replay(logs / JOURNAL),
+        )
+        self.logger.open_journal()
+        self.ledger = self.logger.ledger
+        self.catalog = Catalog(ConfigLoader(jobs_directory, default_timezone=self.settings.timezone))
+        self._outputs = Outputs(logs, self.settings.inline_output_bytes)
+        self.executor = JobExecutor(
+            target or LocalTarget(),
+            self._outputs,
+            self.clock,
+            os.environ if environment is None else environment,
+        )
+        self.runs = Runs(
+            logger=self.logger,
+            executor=self.executor,
+            outputs=self._outputs,
+            jobs=self.catalog.jobs,
+            settings=self.settings,
+            clock=self.clock,
+            changed=self._run_ended,
+            crashed=self._crashed,
+        )
+        self.agenda = Agenda(logger=self.logger, runs=self.runs, settings=self.settings)
+        self._inbox = Inbox(self.settings.triggers_dir, is_job_name=self.catalog.jobs.__contains__)
+        self._desk = Desk(
+            logger=self.logger,
+            runs=self.runs,
+            jobs=self.catalog.jobs,
+            max_age_seconds=self.settings.trigger_max_age_seconds,
+            look_again=self._look_again,
+        )
+        self._intake = Intake(
+            settings=self.settings,
+            catalog=self.catalog,
+            inbox=self._inbox,
+            clock=self.clock,
+            logger=self.logger,
+        )
+        self._first_seen: dict[str, datetime] = {}
+        self.restored = False
+        self._looked_again = False
+        self._was_degraded = False
+        self._heartbeat_at = 0.0
+        self._sweep: asyncio.Task[None] | None = None
+        self._sweep_at = self.clock.monotonic() + FIRST_SWEEP_SECONDS
+        self._end_all_at: float | None = None
+        self._waker: asyncio.Future[None] | None = None
+        self._flush: asyncio.TimerHandle | None = None
+        self._clock_watch = ClockWatch(self.clock)
+
+    # The four verbs
+
+    async def start(self) -> None:
+        """Load the definitions, take up what the last scheduler left, and work until drained."""
+        health.beat(self.settings.logs_dir, works=False)
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._callback_failed)
+        try:
+            self._intake.start(loop, self.wake)
+            await self.loop()
+        except Exception as error:
+            await self._drain_after(error)
+        finally:
+            self._intake.stop()
+            await self._finish_sweep()
+            health.beat(self.settings.logs_dir, works=False)
+            self.logger.log_shutdown(self.exit_reason)
+            self.logger.close()
+
+    async def loop(self) -> None:
+        """Step and sleep until a shutdown is complete."""
+        while not (self.runs.draining and self.runs.idle):
+            if self._crash is not None:
+                raise self._crash
+            self.step()
+            await self._sleep()
+        self.runs.launch()
+        if self._crash is not None:  # of the very last run
+            raise self._crash
+
+    def step(self) -> None:
+        """One pass: files, clock, schedules, waiting runs, then the disk and the processes."""
+        now = self.clock.now()
+        self._check_clock(now)
+        if self.restored:
+            self.runs.take_places(now)
+        self._read_volume(now)
+        if self.restored:
+            if not self.runs.draining:
+                self.agenda.step(now)
+            self.runs.step(now)
+        self.runs.launch()
+        self.agenda.plan()
+        self._notice_degraded()
+        self._look_after_the_rest(now)
+
+    def shutdown(self, reason: str = "asked to stop") -> None:
+        """Stop starting runs and wait for those that are going, for `shutdown_grace_seconds`; again: end them now."""
+        now = self.clock.monotonic()
+        if self.runs.draining:
+            self._end_all_at = now
+        else:
+            self.runs.draining = True
+            self.exit_reason = reason
+            self._end_all_at = now + self.settings.shutdown_grace_seconds
+            self.logger.event("scheduler_stopping", reason=reason)
+        self.wake()
+
+    def rescan(self) -> None:
+        """Look at the whole jobs directory now (SIGHUP)."""
+        self._intake.rescan_soon()
+
+    def wake(self) -> None:
+        """End the present sleep. To be called in the loop's thread."""
+        if self._waker is not None and not self._waker.done():
+            self._waker.set_result(None)
+
+    def _notice_degraded(self) -> None:
+        """Have the health check told at once, and the unanswered requests looked at as soon as they can be."""
+        if self.logger.degraded != self._was_degraded:
+            self._was_degraded = self.logger.degraded
+            self._heartbeat_at = 0.0
+            self._intake.rescan_soon()
+
+    # The volume
+
+    def _read_volume(self, now: datetime) -> None:
+        news = self._intake.look()
+        self._looked_again = False
+        if self._intake.dead and not self.runs.draining:
+            self.exit_code = EX_IOERR
+            self.shutdown("the jobs directory was replaced under its mount")
+        self._apply(news.changes, now, at_start=not self.restored)
+        if news.listed and not self.restored:
+            self._restore(now)
+        self._obey_pause(now)
+        # Those without an answer come again with every look; what does not is gone.
+        self._first_seen = {r.key: self._first_seen.get(r.key, now) for r in news.requests}
+        if self.restored and not self.logger.degraded:
+            for request in news.requests:
+                self._desk.answer(request, now, self._first_seen[request.key])
+                if self._desk.answered(request.key):
+                    self._inbox.answered(request.key)
+
+    def _look_again(self) -> None:
+        """Rescan the definitions for a request that they would refuse; once for all requests of a step."""
+        if not self._looked_again:
+            self._looked_again = True
+            self._apply(self._intake.rescan_definitions(), self.clock.now())
+
+    def _restore(self, now: datetime) -> None:
+        self.restored = True
+        newest = self.ledger.newest()
+        if newest is not None and newest - now > WAIT_OUT:
+            self._tell_jump((now - newest).total_seconds(), reanchored=True)
+            self.agenda.reanchor(now)
+            newest = now
+        self._clock_watch = ClockWatch(self.clock, newest)
+        self._obey_pause(now)
+        self.agenda.restore(self.catalog.jobs, now)
+        self.runs.recover()
+        self.logger.log_startup(
+            len(self.catalog.jobs),
+            version=__version__,
+            pid=os.getpid(),
+            timezone=self.settings.timezone,
+            config_errors=len(self.catalog.errors),
+        )
+
+    def _apply(self, changes: list[Change], now: datetime, *, at_start: bool = False) -> None:
+        for change in changes:
+            log_change(self.logger, change, at_start=at_start)
+            if at_start:
+                continue
+            if change.kind is ChangeKind.REMOVED and change.job_name is not None:
+                self.agenda.remove(change.job_name, now)
+            elif change.kind in (ChangeKind.REGISTERED, ChangeKind.UPDATED) and change.definition is not None:
+                self.agenda.define(change.definition, now)
+
+    def _obey_pause(self, now: datetime) -> None:
+        if self._intake.paused == self.agenda.paused or not self.restored:
+            return
+        if self._intake.paused:
+            self.agenda.paused = self.runs.paused = True
+            self.logger.event("paused", level="warning", file="PAUSE")
+        else:
+            self.logger.event("resumed", file="PAUSE")
+            self.agenda.resume(now)
+            self.runs.resume()
+
+    # The clock
+
+    def _check_clock(self, now: datetime) -> None:
+        jump = self._clock_watch.look()
+        if jump is not None:
+            self._heartbeat_at = 0.0
+            self._tell_jump(jump.seconds, reanchored=jump.too_far)
+            if jump.too_far:
+                self.agenda.reanchor(now)
+
+    def _tell_jump(self, seconds: float, *, reanchored: bool) -> None:
+        self.logger.event("clock_jump", level="warning", seconds=round(seconds, 3), reanchored=reanchored)
+
+    # Waiting
+
+    def _run_ended(self) -> None:
+        if len(self.ledger.pending) or self.runs.draining:
+            self.wake()
+        elif self._flush is None:
+            self._flush = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_now)
+
+    def _flush_now(self) -> None:
+        self._flush = None
+        self.wake()
+
+    async def _sleep(self) -> None:
+        wait = self._seconds_to_wait()
+        if wait <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        self._waker = loop.create_future()
+        timer = loop.call_later(wait, self.wake)
+        try:
+            await self._waker
+        finally:
+            timer.cancel()
+            self._waker = None
+
+    def _seconds_to_wait(self) -> float:
+        monotonic = self.clock.monotonic()
+        times = [self._intake.next_at(), self._heartbeat_at]
+        times += [at for at in (self.runs.next_retry_at(), self._end_all_at) if at is not None]
+        wait = min(times) - monotonic
+        due = self.agenda.next_at()
+        if due is not None and not self.runs.draining:
+            wait = min(wait, (due - self.clock.now()).total_seconds())
+        # The kernel ends a wait late by up to a thousandth of its length: the last stretch is a short one.
+        staged = wait * 0.97 if wait > 0.01 else wait
+        return min(staged, LONGEST_SLEEP_SECONDS)
+
+    def _look_after_the_rest(self, now: datetime) -> None:
+        monotonic = self.clock.monotonic()
+        if self._end_all_at is not None and monotonic >= self._end_all_at:
+            self._end_all_at = None
+            self.runs.end_all(f"the scheduler had to stop: {self.exit_reason}")
+        if monotonic >= self._heartbeat_at:
+            self._heartbeat_at = monotonic + health.HEARTBEAT_SECONDS
+            self._heartbeat(now)
+        if self.restored and monotonic >= self._sweep_at:
+            self._sweep_at = monotonic + SWEEP_SECONDS
+            self._sweep = asyncio.get_running_loop().create_task(self._sweep_outputs(now))
+
+    def _heartbeat(self, now: datetime) -> None:
+        self._check_lock()
+        FAMILY.reap_orphans()
+        health.beat(self.settings.logs_dir, works=not self.logger.degraded)
+        next_run = self.agenda.next_at()
+        self.logger.event(
+            "heartbeat",
+            running=len(self.ledger.open),
+            queued=len(self.ledger.pending),
+            jobs=len(self.catalog.jobs),
+            next_run_at=None if next_run is None else iso(next_run),
+        )
+        max_age = timedelta(seconds=self.settings.trigger_max_age_seconds)
+        if self._inbox.present is not None:
+            self.ledger.forget_answers(self._inbox.present, now - max_age)
+
+    async def _sweep_outputs(self, now: datetime) -> None:
+        settings = self.settings
+        try:
+            await self._outputs.sweep(
+                now,
+                self.executor.running,
+                max_age_days=settings.output_max_age_days,
+                max_runs=settings.output_max_runs,
+                max_bytes=settings.output_max_bytes,
+            )
+        except Exception as error:
+            self._crashed(error)
+
+    async def _finish_sweep(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+            await asyncio.wait([self._sweep])
+
+    def _check_lock(self) -> None:
+        """Make sure that the path of the lock still names ours; else take the new one, or leave to who has it."""
+        if self._lock is None or self._lock.is_ours():
+            return
+        try:
+            self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except AlreadyRunning as error:
+            self.exit_code = EX_TEMPFAIL
+            self.shutdown(str(error))
+        except OSError:
+            return  # the journal's own trouble tells
+
+    # The end
+
+    def _crashed(self, error: BaseException) -> None:
+        self._crash = self._crash or error
+        self.wake()
+
+    def _callback_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self._crashed(context.get("exception") or RuntimeError(context["message"]))
+
+    async def _drain_after(self, error: Exception) -> None:
+        """Say what happened, then let the runs end as on SIGTERM. Nothing but waiting is done any more."""
+        self.exit_code = EX_SOFTWARE
+        text = "".join(traceback.format_exception(error))
+        self.logger.event("scheduler_crashed", level="critical", reason=repr(error), traceback=text)
+        if not self.runs.draining:
+            self.shutdown(f"an unhandled error: {error!r}")
+        while not self.runs.idle:
+            self.runs.launch()
+            self._look_after_the_rest(self.clock.now())
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)

@@ -1,0 +1,81 @@
+"""Rules for the whole suite: what a test's group is, how property tests draw, when a run counts as complete.
+
+A test's group is the folder it lies in. With REQUIRE_ALL_GROUPS=1 (.ci/run sets it) a skipped test, or a
+group without a test that passed, fails the run, so that "green" cannot mean "did not run".
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).parent
+GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
+REQUIRED_GROUPS = ("unit", "property", "contract", "integration", "docker")  # browser: once there is a page
+REQUIRE_ALL = os.environ.get("REQUIRE_ALL_GROUPS", "") not in ("", "0")
+
+# print_blob: a failure prints the decorator that replays exactly its example.
+settings.register_profile("suite", max_examples=100, deadline=None, print_blob=True, derandomize=False)
+settings.load_profile("suite")
+
+passed: Counter[str] = Counter()
+skipped: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the property tests' seed here, before the plugin reads it, so that it can be named."""
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(1 << 32))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"property tests: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def group_of(path: Path) -> str | None:
+    """Return the group a test file belongs to, None for one outside the groups' folders."""
+    folder = path.relative_to(HERE).parts[0] if path.is_relative_to(HERE) else ""
+    return folder if folder in GROUPS else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        group = group_of(item.path)
+        if group is None:
+            raise pytest.UsageError(f"{item.nodeid} lies outside the folders of the groups: {', '.join(GROUPS)}")
+        item.add_marker(group)
+        item.user_properties.append(("group", group))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped:
+        skipped.append(report.nodeid)
+    elif report.when == "call" and report.passed:
+        passed[str(dict(report.user_properties)["group"])] += 1
+
+
+def incomplete() -> list[str]:
+    """Return why this run does not count as the whole suite, a line for each reason."""
+    missing = [f"no test of the group {group!r} passed" for group in REQUIRED_GROUPS if not passed[group]]
+    return [*missing, *(f"skipped: {nodeid}" for nodeid in skipped)]
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if REQUIRE_ALL and exitstatus == pytest.ExitCode.OK and incomplete():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if terminalreporter.stats.get("failed"):
+        seed = config.option.hypothesis_seed
+        terminalreporter.write_line(f"property tests: repeat with --hypothesis-seed={seed}")
+    if REQUIRE_ALL and incomplete():
+        terminalreporter.section("REQUIRE_ALL_GROUPS: this run is not the whole suite", red=True)
+        for line in incomplete():
+            terminalreporter.write_line(line)

@@ -1,0 +1,96 @@
+"""Lines that can be relied on, and the one line that says why a run failed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from admin_ui.entries import cause, parse
+from tests import admin_lines as lines
+
+GOOD = lines.complete("r1")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"\0" * 40,
+        b"{",
+        b"[]",
+        b"5",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"event": []}',
+        b'{"event": "other"}',
+        b'{"event": "job_start"}',
+        json.dumps(GOOD).encode()[:-20],
+        json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": NaN').encode(),
+        json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": 1e999').encode(),
+        json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": ' + "9" * 5000).encode(),
+    ],
+)
+def test_a_hostile_line_is_nothing(line):
+    assert parse(line) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("job_name", "../x"),
+        ("job_name", "<b>"),
+        ("run_id", "a/b"),
+        ("run_id", ""),
+        ("status", "fine"),
+        ("start_time", "yesterday"),
+        ("start_time", "2026-02-30T00:00:00.000000Z"),
+        ("timestamp", None),
+        ("exit_code", "0"),
+        ("exit_code", -1),
+        ("duration_seconds", -1),
+        ("duration_seconds", True),
+        ("stdout", None),
+        ("stdout_bytes", 1 << 70),
+        ("trigger", "magic"),
+        ("truncated", 0),
+    ],
+)
+def test_a_line_with_a_field_that_is_not_what_the_contract_says_is_nothing(field, value):
+    assert parse(json.dumps({**GOOD, field: value}).encode()) is None
+
+
+def test_a_field_more_than_is_known_does_no_harm():
+    assert parse(json.dumps({**GOOD, "new": {}}).encode()) is not None
+
+
+def test_half_a_character_is_shown_escaped():
+    entry = parse(json.dumps({**GOOD, "stdout": "a\ud800b"}).encode())
+
+    assert entry is not None
+    assert entry["stdout"] == "a\\ud800b"
+
+
+PYTHON = """starting
+Traceback (most recent call last):
+  File "a.py", line 3, in <module>
+    float(x)
+ValueError: could not convert string to float: '12,90'
+cleaning up
+"""
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "reason", "expected"),
+    [
+        ("", "one\ntwo\n\n  \n", None, "two"),
+        ("", PYTHON, None, "ValueError: could not convert string to float: '12,90'"),
+        ("", "Traceback (most recent call last):\n  File\nKeyError: 1\n\n" + PYTHON, None, PYTHON.split("\n")[4]),
+        ("", "Traceback (most recent call last):\n  cut", None, "cut"),
+        ("done 5 of 9\n", "", "ended after 3600 s", "ended after 3600 s"),
+        ("done 5 of 9\n", "", None, "done 5 of 9"),
+        ("", "", None, None),
+    ],
+)
+def test_the_cause_is_the_line_that_says_most(stdout, stderr, reason, expected):
+    assert cause({**GOOD, "stdout": stdout, "stderr": stderr, "reason": reason}) == expected

@@ -1,0 +1,487 @@
+"""The read model: each line once, whatever happens to the logs or the index; what is asked is answered from it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from admin_ui import queries
+from admin_ui.errors import StorageError, ValidationError
+from admin_ui.history import INDEX, JOURNAL, MAIN_LOG, History
+from admin_ui.queries import Filter
+from admin_ui.scheduler_state import scheduler_state
+from tests import admin_lines as lines
+from tests.admin_lines import NOON, accepted, append, checkpoint, complete, failure, line, skipped, start
+
+
+@pytest.fixture
+def history(tmp_path: Path):
+    (tmp_path / "logs").mkdir()
+    history = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    yield history
+    history.stop()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "logs" / JOURNAL
+
+
+@pytest.fixture
+def main_log(tmp_path: Path) -> Path:
+    return tmp_path / "logs" / MAIN_LOG
+
+
+def page(history: History, **which) -> list[str | None]:
+    with history.database.read() as connection:
+        return [row.run_id for row in queries.page(connection, Filter(**which), 100).rows]
+
+
+def row(history: History, run_id: str) -> queries.HistoryRow:
+    with history.database.read() as connection:
+        found = queries.run(connection, run_id)
+    assert found is not None
+    return found
+
+
+# Lines become rows
+
+
+def test_a_run_goes_from_queued_to_running_to_its_end(history, log):
+    append(log, checkpoint(), accepted("q1", "r1"))
+    history.poll()
+    assert row(history, "r1").status == "queued"
+    append(log, start("r1", trigger="manual", request_id="q1"))
+    history.poll()
+    assert row(history, "r1").status == "running"
+    append(log, failure("r1", 5, took=4, trigger="manual", request_id="q1", stderr="bad\n"))
+    history.poll()
+
+    found = row(history, "r1")
+    assert (found.status, found.failed, found.exit_code, found.cause) == ("failure", True, 1, "bad")
+    assert (found.requested_by, found.trigger, found.duration_seconds) == ("anna", "manual", 4)
+    assert (found.at, found.end_time) == (NOON + timedelta(seconds=1), NOON + timedelta(seconds=5))
+
+
+def test_what_is_known_of_the_end_stands_in_whatever_order_lines_come(history, log):
+    append(log, complete("r1"), start("r1"), accepted("q1", "r1"))
+    history.poll()
+
+    assert row(history, "r1").status == "success"
+
+
+def test_skipped_and_missed_times_are_rows_with_their_reason(history, log):
+    append(log, skipped(), skipped(2, count=3, reason="paused") | {"event": "job_missed"})
+    history.poll()
+
+    with history.database.read() as connection:
+        rows = queries.page(connection, Filter(job_name="job"), 10).rows
+    assert [(each.status, each.cause, each.count, each.failed) for each in rows] == [
+        ("missed", "paused", 3, False),
+        ("skipped", "already_running", 1, False),
+    ]
+
+
+def test_a_queued_run_that_is_passed_over_is_one_row(history, log):
+    append(log, accepted("q1", "r1"), skipped(1, run_id="r1", request_id="q1", reason="expired"))
+    history.poll()
+
+    assert page(history) == ["r1"]
+    assert (row(history, "r1").status, row(history, "r1").cause) == ("skipped", "expired")
+
+
+def test_a_retry_waits_as_a_row_of_its_own_until_it_starts(history, log):
+    append(log, failure("r1", retry_at=lines.time(60)))
+    history.poll()
+    waiting = row(history, "r1-2")
+    append(log, start("r1-2", 60, trigger="retry", attempt=2, first_run_id="r1"))
+    history.poll()
+
+    assert (waiting.status, waiting.trigger, waiting.at) == ("queued", "retry", NOON + timedelta(seconds=60))
+    assert waiting.exit_code is None
+    assert row(history, "r1-2").status == "running"
+
+
+def test_a_checkpoint_brings_in_runs_whose_lines_were_rotated_away(history, log):
+    running = {"run_id": "r1", "job_name": "job", "trigger": "schedule", "since": lines.time(), "attempt": 1}
+    append(log, checkpoint(1, open=[{**running, "request_id": None}]))
+    history.poll()
+
+    assert row(history, "r1").status == "running"
+
+
+def test_a_run_that_a_later_checkpoint_does_not_know_is_unknown_until_its_end_is_read(history, log):
+    append(log, start("r1"), start("r2", 5), checkpoint(3))
+    history.poll()
+    assert (row(history, "r1").status, row(history, "r2").status) == ("unknown", "running")
+    append(log, complete("r1", 6))
+    history.poll()
+    assert row(history, "r1").status == "success"
+
+
+def test_definitions_in_force_are_those_of_the_checkpoints(history, log):
+    records = {name: {"handled": lines.time(), "sha256": name * 64, "since": lines.time()} for name in ("a", "b")}
+    append(log, checkpoint(0, jobs=records), line("checkpoint", 1, full=False, jobs={"a": None}))
+    history.poll()
+
+    with history.database.read() as connection:
+        assert queries.in_force(connection) == {"b": "b" * 64}
+
+
+@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n", b'{"event":"job_start"}\n'])
+def test_a_hostile_line_hides_no_other(history, log, junk):
+    log.write_bytes(lines.data(complete("r1")) + junk + lines.data(complete("r2")))
+    history.poll()
+
+    assert page(history) == ["r2", "r1"]
+    assert history.skipped_lines == (junk != b"\n")
+
+
+# Each line once
+
+
+def test_a_line_is_indexed_once_however_often_it_is_read(history, log, tmp_path):
+    append(log, complete("r1"), skipped())
+    history.poll()
+    os.rename(log, f"{log}.1")
+    log.write_bytes(Path(f"{log}.1").read_bytes())  # copied, as by a restored backup
+    append(log, complete("r2"))
+    history.poll()
+
+    assert sorted(page(history), key=str) == sorted([None, "r1", "r2"], key=str)
+    with history.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM lines").fetchone() == (3,)
+
+
+def test_another_service_on_the_same_index_goes_on_where_the_first_was(history, log, tmp_path):
+    append(log, complete("r1"))
+    history.poll()
+    history.stop()
+    append(log, complete("r2"))
+    again = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+
+    assert again.poll() == 1
+    assert page(again) == ["r2", "r1"]
+    again.stop()
+
+
+def test_history_outlives_the_logs(history, log):
+    append(log, complete("r1", stdout="kept"))
+    history.poll()
+    log.unlink()
+    history.poll()
+
+    with history.database.read() as connection:
+        assert queries.results(connection, "job", 5)[0].stdout == "kept"
+
+
+# The index is lost or damaged
+
+
+def damage_by_removal(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def damage_by_garbage(path: Path) -> None:
+    damage_by_removal(path)
+    path.write_bytes(b"garbage" * 10_000)
+
+
+def damage_inside(path: Path) -> None:
+    data = path.read_bytes()
+    damage_by_removal(path)
+    path.write_bytes(data[:4096] + b"\xff" * (len(data) - 4096))
+
+
+def damage_by_version(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", [damage_by_removal, damage_by_garbage, damage_inside, damage_by_version])
+def test_a_lost_or_damaged_index_is_made_again_from_the_logs(history, log, tmp_path, damage):
+    append(log, complete("r1", stdout="found again"))
+    history.poll()
+    history.stop()
+    damage(tmp_path / "data" / INDEX)
+    again = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    for _ in range(2):  # damage deep inside is found when it is met, and mended with the next pass
+        try:
+            again.poll()
+        except StorageError:
+            continue
+
+    assert page(again, text="found again") == ["r1"]
+    again.stop()
+
+
+def test_an_index_that_is_removed_while_it_is_in_use_is_made_again(history, log, tmp_path):
+    append(log, complete("r1"))
+    history.poll()
+    damage_by_removal(tmp_path / "data" / INDEX)
+    history.poll()
+
+    assert page(history) == ["r1"]
+
+
+def test_a_data_directory_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "data").write_text("a file")
+    history = History(tmp_path, tmp_path / "data")
+
+    with pytest.raises(StorageError, match="cannot be opened"):
+        history.poll()
+
+
+def test_the_thread_says_what_is_wrong_and_goes_on_when_it_is_right_again(history, log, tmp_path, monkeypatch):
+    monkeypatch.setattr("admin_ui.history.RETRY_SECONDS", 0.01)
+    (tmp_path / "data").write_text("a file")
+    append(log, complete("r1"))
+    history.start()
+    assert history.problem is not None
+    (tmp_path / "data").unlink()
+
+    assert history.wait_for(lambda: page(history) or None if history.problem is None else None, 5) == ["r1"]
+
+
+def test_waiting_ends_as_soon_as_the_line_is_there(history, log):
+    history.start()
+    timer = threading.Timer(0.1, append, (log, complete("r1")))
+    timer.start()
+
+    assert history.wait_for(lambda: page(history) or None, 5) == ["r1"]
+    assert history.wait_for(lambda: None, 0.01) is None
+
+
+def test_many_threads_read_while_one_writes(history, log):
+    append(log, *(complete(f"r{number}", number) for number in range(50)))
+    history.start()
+    problems: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in range(30):
+                assert len(page(history)) >= 50
+                assert len(page(history, text="success")) >= 50
+        except BaseException as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for number in range(50, 90):
+        append(log, complete(f"r{number}", number))
+    for each in threads:
+        each.join()
+
+    assert problems == []
+    assert history.wait_for(lambda: len(page(history)) == 90 or None, 5)
+
+
+# Retention
+
+
+def test_what_is_older_than_is_kept_is_forgotten_and_no_longer_found(tmp_path, log):
+    log.parent.mkdir()
+    history = History(tmp_path / "logs", tmp_path / "data", keep_days=30)
+    append(log, accepted("q1", "r1"), start("r1"), complete("r1", stdout="needle", request_id="q1"), skipped())
+    append(log, complete("r2", 86_400 * 365 * 50, stdout="needle"))
+    history.poll()
+
+    assert page(history) == ["r2"]
+    assert page(history, text="needle") == ["r2"]
+    with history.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM answers").fetchone() == (0,)
+    with history.database.write() as connection:
+        connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
+    history.stop()
+
+
+# Questions
+
+
+@pytest.fixture
+def stocked(history: History, log: Path) -> History:
+    append(
+        log,
+        complete("r1", 10, stdout="alpha beta"),
+        failure("r2", 20, stderr="Gamma 100%\n"),
+        complete("r3", 30, job_name="other", stdout="alpha"),
+        failure("r4", 40, status="timeout", trigger="manual", request_id="q", reason="after 5 s"),
+        skipped(50),
+        start("r5", 60),
+    )
+    history.poll()
+    return history
+
+
+@pytest.mark.parametrize(
+    ("which", "found"),
+    [
+        ({}, ["r5", None, "r4", "r3", "r2", "r1"]),
+        ({"job_name": "other"}, ["r3"]),
+        ({"job_name": "none"}, []),
+        ({"status": "failed"}, ["r4", "r2"]),
+        ({"status": "timeout"}, ["r4"]),
+        ({"status": "skipped"}, [None]),
+        ({"status": "running"}, ["r5"]),
+        ({"trigger": "manual"}, ["r4"]),
+        ({"since": NOON + timedelta(seconds=19), "until": NOON + timedelta(seconds=39)}, ["r3", "r2"]),
+        ({"text": "alpha"}, ["r3", "r1"]),
+        ({"text": "ALPHA", "job_name": "job"}, ["r1"]),
+        ({"text": "gamma 100%"}, ["r2"]),
+        ({"text": "a b"}, ["r1"]),
+        ({"text": "pha"}, ["r3", "r1"]),
+        ({"text": "after 5"}, ["r4"]),
+        ({"text": "%"}, ["r2"]),
+        ({"text": '" OR "'}, []),
+        ({"text": "r2"}, ["r2"]),
+        ({"text": "alpha", "status": "failed"}, []),
+        ({"text": "gamma", "status": "failed"}, ["r2"]),
+        ({"text": "gamma", "status": "failure", "job_name": "job"}, ["r2"]),
+    ],
+)
+def test_a_page_holds_what_its_filter_asks_for(stocked, which, found):
+    assert page(stocked, **which) == found
+
+
+def test_a_search_is_narrowed_by_job_and_status_whatever_the_job_is_called(history, log):
+    append(log, *(complete(f"r{number}", job_name=name) for number, name in enumerate(("failed", "timeout", "x"))))
+    append(log, skipped(job_name="failed", run_id="r9"))
+    history.poll()
+
+    assert page(history, text="success", job_name="failed") == ["r0"]
+    assert page(history, text="success", job_name="timeout", status="success") == ["r1"]
+    assert page(history, text="success", job_name="x") == ["r2"]
+    assert page(history, text="already", status="skipped") == ["r9"]
+
+
+@pytest.mark.parametrize("which", [{"status": "fine"}, {"text": "a\0b"}, {"text": "x" * 500}])
+def test_a_filter_that_means_nothing_is_refused(stocked, which):
+    with pytest.raises(ValidationError):
+        page(stocked, **which)
+
+
+@pytest.mark.parametrize("which", [{}, {"text": "job"}])
+def test_pages_follow_each_other_without_gap_or_repetition(history, log, which):
+    append(log, *(complete(f"r{number}", number // 3, took=0) for number in range(25)))  # three at each instant
+    history.poll()
+    seen: list[str | None] = []
+    before = None
+    with history.database.read() as connection:
+        while True:
+            part = queries.page(connection, Filter(**which), 7, before)
+            seen += [each.run_id for each in part.rows]
+            before = part.more
+            if before is None:
+                break
+
+    assert seen == [f"r{number}" for number in reversed(range(25))]
+
+
+@pytest.mark.parametrize("before", ["", "x", "2026|x", "1; DROP TABLE runs"])
+def test_a_place_that_is_none_is_refused(stocked, before):
+    with stocked.database.read() as connection, pytest.raises(ValidationError):
+        queries.page(connection, Filter(), 5, before)
+
+
+def test_log_entries_are_the_lines_of_the_job_newest_first(stocked):
+    with stocked.database.read() as connection:
+        entries = queries.log_entries(connection, "job", 100).entries
+
+    assert [each["event"] for each in entries] == ["job_start", "job_skipped", *["job_complete"] * 3]
+    assert entries[2] == failure("r4", 40, status="timeout", trigger="manual", request_id="q", reason="after 5 s")
+
+
+def test_results_are_the_ended_runs_with_their_output(stocked):
+    with stocked.database.read() as connection:
+        results = queries.results(connection, "job", 2)
+
+    assert [(each.run_id, each.status, each.success) for each in results] == [
+        ("r4", "timeout", False),
+        ("r2", "failure", False),
+    ]
+    assert results[1].stderr == "Gamma 100%\n"
+
+
+def test_recent_tells_the_last_results_and_the_usual_duration(history, log):
+    append(log, *(complete(f"r{number}", number, took=number) for number in range(1, 101)), failure("bad", 200))
+    history.poll()
+
+    with history.database.read() as connection:
+        recent = queries.recent(connection, "job")
+        never = queries.recent(connection, "none")
+    assert recent.last is not None and recent.last.run_id == "bad"
+    assert len(recent.results) == 20
+    assert (recent.median_seconds, recent.p95_seconds) == (50, 96)
+    assert (never.last, never.results, never.p95_seconds) == (None, (), None)
+
+
+def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
+    with stocked.database.read() as connection:
+        found = queries.failures(connection, NOON + timedelta(seconds=15))
+        later = queries.failures(connection, NOON + timedelta(seconds=45))
+
+    assert [(each.run_id, count) for each, count in found] == [("r4", 2)]
+    assert later == []
+
+
+# The scheduler
+
+
+def state(history: History, seconds: float = 0):
+    with history.database.read() as connection:
+        return scheduler_state(connection, NOON + timedelta(seconds=seconds), None)
+
+
+def started(seconds: float, config_errors: int = 0):
+    return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
+
+
+def problem(file: str, seconds: float = 0):
+    errors = [{"field": "schedule", "found": "x", "wanted": "five fields"}]
+    return line("config_error", seconds, file=file, job_name=None, errors=errors, kept_last_good=False)
+
+
+@pytest.mark.parametrize(
+    ("story", "seconds", "status"),
+    [
+        ([], 0, "unknown"),
+        ([started(0)], 80, "alive"),
+        ([started(0)], 100, "silent"),
+        ([started(0), line("heartbeat", 30, running=0, queued=0, next_run_at=None)], 100, "alive"),
+        ([started(0), line("scheduler_stopping", 5, reason="SIGTERM")], 6, "stopping"),
+        ([started(0), line("scheduler_stopped", 5, reason="SIGTERM")], 500, "stopped"),
+        ([line("scheduler_crashed", 4, reason="x"), line("scheduler_stopped", 5, reason="x")], 6, "crashed"),
+        ([line("scheduler_stopped", 4, reason="x"), started(5)], 6, "alive"),
+    ],
+)
+def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, status):
+    append(main_log, *story)
+    history.poll()
+
+    assert state(history, seconds).status == status
+
+
+def test_files_with_errors_are_told_until_they_are_right(history, main_log):
+    append(main_log, problem("a.json"), problem("b.json"), problem("c.json"))
+    append(main_log, line("config_recovered", 1, file="a.json", job_name=None))
+    append(main_log, line("job_registered", 1, file="b.json", job_name="b", sha256="0" * 64))
+    history.poll()
+
+    assert [each.file for each in state(history).config_errors] == ["c.json"]
+    assert state(history).config_errors[0].problems == (("schedule", "x", "five fields"),)
+
+
+def test_errors_that_a_start_did_not_repeat_are_gone(history, main_log):
+    append(main_log, problem("old.json"), problem("both.json"), problem("both.json", 5), problem("new.json", 5))
+    append(main_log, started(6, config_errors=2))
+    history.poll()
+
+    assert [each.file for each in state(history).config_errors] == ["both.json", "new.json"]

@@ -1,0 +1,126 @@
+"""Request files: dropped whole, removed only when they are the answered ones."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from admin_ui.errors import StorageError
+from admin_ui.requests import Request, Requests
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def requests(tmp_path: Path) -> Requests:
+    return Requests(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "triggers"
+
+
+def put(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+
+
+def document(request_id: str | None = "q1", **fields) -> str:
+    given = {"action": "run", "job_name": "job", "request_id": request_id, **fields}
+    return json.dumps({key: value for key, value in given.items() if value is not None})
+
+
+def test_a_dropped_request_is_one_whole_file(requests, folder):
+    request = requests.drop("cancel", "job", requested_by="anna", now=NOW, run_id="r1")
+
+    (file,) = folder.iterdir()
+    assert file.name == f"job-{request.request_id}.json"
+    assert json.loads(file.read_text()) == {
+        "request_id": request.request_id,
+        "action": "cancel",
+        "job_name": "job",
+        "run_id": "r1",
+        "requested_by": "anna",
+        "requested_at": "2026-06-01T12:00:00.000000Z",
+    }
+
+
+@pytest.mark.parametrize(("who", "written"), [("", None), ("a\nb\u202e", "a?b?"), ("x" * 300, "x" * 256)])
+def test_the_name_of_who_asks_is_made_fit_to_be_written(requests, folder, who, written):
+    requests.drop("run", "job", requested_by=who, now=NOW)
+
+    (file,) = folder.iterdir()
+    assert json.loads(file.read_text()).get("requested_by") == written
+
+
+def test_a_request_that_cannot_be_written_is_an_error(requests, folder):
+    folder.write_text("a file")
+
+    with pytest.raises(StorageError):
+        requests.drop("run", "job", requested_by="", now=NOW)
+
+
+def test_answered_requests_are_removed_and_others_stay(requests, folder):
+    put(folder, "a.json", document("q1"))
+    put(folder, "b.json", document("q2"))
+    put(folder, "c.json", document("q1", job_name="other"))
+
+    assert requests.clear(lambda request: request == Request("q1", "run", "job")) == 1
+    assert sorted(os.listdir(folder)) == ["b.json", "c.json"]
+
+
+def test_a_request_without_an_id_is_known_by_its_name_and_time(requests, folder):
+    put(folder, "a.json", document(None))
+    os.utime(folder / "a.json", ns=(5, 5))
+
+    assert requests.clear(lambda request: request != Request("a.json@5", "run", "job")) == 0
+    assert requests.clear(lambda request: request == Request("a.json@5", "run", "job")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("job", ""),
+        ("notes.txt", document()),
+        (".hidden.json", document()),
+        ("broken.json", "{"),
+        ("list.json", "[]"),
+        ("odd.json", document(job_name=5)),
+    ],
+)
+def test_what_is_no_valid_json_request_is_never_removed(requests, folder, name, text):
+    put(folder, name, text)
+
+    assert requests.clear(lambda request: True) == 0
+    assert os.listdir(folder) == [name]
+
+
+def test_a_request_that_takes_the_place_of_an_answered_one_in_the_last_moment_stays(requests, folder):
+    put(folder, "a.json", document("q1"))
+
+    def answered(request: Request) -> bool:
+        if request.request_id == "q1" and (folder / "a.json").exists():
+            put(folder, "a.json", document("q2"))  # overwritten right after it was looked at
+        return request.request_id == "q1"
+
+    assert requests.clear(answered) == 0
+    assert os.listdir(folder) == ["a.json"]
+    assert json.loads((folder / "a.json").read_text())["request_id"] == "q2"
+
+
+@pytest.mark.parametrize(("answered", "left"), [(True, []), (False, ["a.json"])])
+def test_a_request_that_a_killed_service_had_moved_aside_is_settled(requests, folder, answered, left):
+    put(folder, ".a.json.answered", document("q1"))
+
+    requests.clear(lambda request: answered)
+
+    assert os.listdir(folder) == left
+
+
+def test_without_a_folder_there_is_nothing_to_clear(requests):
+    assert requests.clear(lambda request: True) == 0

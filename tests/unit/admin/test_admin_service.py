@@ -1,0 +1,323 @@
+"""JobManagementService over files and a journal that the test writes in the scheduler's place."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admin_ui import job_management_service
+from admin_ui.errors import (
+    JobNotFoundError,
+    RequestRejected,
+    SchedulerSilent,
+    StorageError,
+    TriggerPending,
+    ValidationError,
+)
+from admin_ui.history import JOURNAL, MAIN_LOG
+from admin_ui.job_management_service import JobManagementService
+from admin_ui.model import JobConfig
+from admin_ui.queries import Filter
+from tests.admin_lines import NOON, SHA256, accepted, append, checkpoint, complete, failure, line, start
+
+CONFIG = JobConfig("job", "0 2 * * *", "true", "/", True)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "logs").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def service(root: Path) -> Iterator[JobManagementService]:
+    service = JobManagementService(
+        root / "jobs", root / "logs", data_directory=root / "data", keep_days=100_000, clock=lambda: NOON
+    )
+    service.start()
+    yield service
+    service.stop()
+
+
+def answering(root: Path, *answers: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Answer the next request, once it is there, with these journal lines."""
+
+    def answer() -> None:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            for file in (root / "jobs").glob("triggers/*.json"):
+                request = json.loads(file.read_text())
+                append(root / "logs" / JOURNAL, *(make(request) for make in answers))
+                return
+            time.sleep(0.005)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+def accepting(request: dict[str, Any]) -> dict[str, Any]:
+    return accepted(request["request_id"], "r1", action=request["action"])
+
+
+def rejecting(request: dict[str, Any]) -> dict[str, Any]:
+    facts = {**accepted(request["request_id"], "r1"), "event": "trigger_rejected", "run_id": None}
+    del facts["run_ids"]
+    return {**facts, "action": request["action"], "reason": "disabled", "detail": "job.json has enabled: false"}
+
+
+# Definitions
+
+
+def test_definitions_are_created_listed_changed_and_deleted(service):
+    service.create_job(CONFIG)
+    service.update_job("job", JobConfig("job", "0 3 * * *", "false", "/tmp", False))
+    service.enable_job("job")
+
+    assert service.list_jobs() == [JobConfig("job", "0 3 * * *", "false", "/tmp", True)]
+    service.delete_job("job")
+    assert service.list_jobs() == []
+
+
+@pytest.mark.parametrize("call", ["enable_job", "disable_job", "delete_job", "get_job", "trigger_job"])
+@pytest.mark.parametrize("name", ["none", "../job", "", "a\0"])
+def test_a_job_that_is_not_there_is_an_error_of_its_own(service, call, name):
+    with pytest.raises(JobNotFoundError):
+        getattr(service, call)(name)
+
+
+def test_an_update_keeps_what_its_config_does_not_name(service, root):
+    document = {**CONFIG.to_document(), "timezone": "Europe/Berlin", "$schema": "x", "retries": {"max_attempts": 5}}
+    (root / "jobs" / "job.json").write_text(json.dumps(document))
+    service.update_job("job", JobConfig("job", "0 5 * * *", "true", "/", True))
+
+    assert json.loads((root / "jobs" / "job.json").read_text()) == {**document, "schedule": "0 5 * * *"}
+
+
+def test_the_service_works_with_two_directories_and_without_being_started(root):
+    service = JobManagementService(str(root / "jobs"), str(root / "logs"), keep_days=100_000)
+    service.create_job(CONFIG)
+    assert service.get_job_history("job") == []
+    answering(root, accepting, lambda request: complete("r1"))
+
+    assert service.trigger_job("job", timeout=5).run_id == "r1"
+    assert [result.run_id for result in service.get_job_history("job")] == ["r1"]
+    service.stop()
+
+
+# Requests
+
+
+def test_triggering_returns_the_result_of_the_run(service, root):
+    service.create_job(CONFIG)
+    answering(root, accepting, lambda request: start("r1"), lambda request: failure("r1", 5, stdout="out", exit_code=3))
+    heard: list[str] = []
+
+    result = service.trigger_job("job", requested_by="anna", timeout=5, on_accepted=heard.append)
+
+    assert (result.run_id, result.exit_code, result.stdout, result.status) == ("r1", 3, "out", "failure")
+    assert heard == ["r1"]
+
+
+def test_a_run_that_goes_on_is_pending_and_named(service, root):
+    service.create_job(CONFIG)
+    answering(root, accepting, lambda request: start("r1"))
+
+    with pytest.raises(TriggerPending) as caught:
+        service.trigger_job("job", timeout=0.3)
+
+    assert caught.value.run_id == "r1"
+
+
+def test_a_refusal_says_why(service, root):
+    service.create_job(CONFIG)
+    answering(root, rejecting)
+
+    with pytest.raises(RequestRejected, match=r"job\.json has enabled: false") as caught:
+        service.trigger_job("job")
+
+    assert caught.value.reason == "disabled"
+
+
+def test_a_run_that_was_accepted_and_never_started_is_a_refusal(service, root):
+    service.create_job(CONFIG)
+    passed = {"event": "job_skipped", "job_name": "job", "run_id": "r1", "request_id": None, "count": 1}
+    times = {"first_scheduled_time": None, "scheduled_time": None, "reason": "removed"}
+    answering(root, accepting, lambda request: {**line("job_skipped"), **passed, **times})
+
+    with pytest.raises(RequestRejected) as caught:
+        service.trigger_job("job", timeout=5)
+
+    assert caught.value.reason == "removed"
+
+
+def test_a_scheduler_that_does_not_answer_is_an_error_of_its_own(service, root, monkeypatch):
+    monkeypatch.setattr(job_management_service, "ANSWER_SECONDS", 0.1)
+    service.create_job(CONFIG)
+
+    with pytest.raises(SchedulerSilent, match="the request stays"):
+        service.trigger_job("job")
+
+    assert len(list((root / "jobs" / "triggers").iterdir())) == 1
+
+
+def test_a_cancel_names_the_run_and_its_job(service, root):
+    append(root / "logs" / JOURNAL, start("r1"))
+    service.refresh()
+    asked: list[dict[str, Any]] = []
+
+    def accept(request: dict[str, Any]) -> dict[str, Any]:
+        asked.append(request)
+        return accepting(request)
+
+    answering(root, accept)
+    service.cancel_run("r1", requested_by="anna")
+
+    assert {"action": "cancel", "job_name": "job", "run_id": "r1", "requested_by": "anna"}.items() <= asked[0].items()
+
+
+@pytest.mark.parametrize("run_id", ["none", "../x", ""])
+def test_a_run_that_is_not_known_cannot_be_cancelled(service, run_id):
+    with pytest.raises(JobNotFoundError):
+        service.cancel_run(run_id)
+
+
+def test_answered_requests_are_cleared(service, root):
+    service.create_job(CONFIG)
+    answering(root, accepting, lambda request: complete("r1"))
+    service.trigger_job("job", timeout=5)
+
+    assert service.clear_requests() == 1
+    assert os.listdir(root / "jobs" / "triggers") == []
+
+
+def test_pausing_and_resuming_are_a_file(service, root):
+    assert not service.is_paused()
+    service.pause()
+    service.pause()
+    assert service.is_paused()
+    service.resume()
+    service.resume()
+    assert os.listdir(root / "jobs") == []
+
+
+def test_a_pause_that_cannot_be_removed_is_an_error(service, root):
+    (root / "jobs" / "PAUSE").mkdir()
+
+    with pytest.raises(StorageError):
+        service.resume()
+
+
+# History
+
+
+def test_logs_are_filtered_by_text_and_status(service, root):
+    append(root / "logs" / JOURNAL, complete("r1", 1, stdout="alpha"), failure("r2", 2, stdout="alpha"), start("r3", 3))
+    service.refresh()
+
+    assert [entry["run_id"] for entry in service.get_job_logs("job")] == ["r3", "r2", "r1"]
+    assert [entry["run_id"] for entry in service.get_job_logs("job", limit=1)] == ["r3"]
+    assert [entry["run_id"] for entry in service.get_job_logs("job", search="ALPHA")] == ["r2", "r1"]
+    assert [entry["run_id"] for entry in service.get_job_logs("job", search="alpha", status="failed")] == ["r2"]
+    assert [entry["run_id"] for entry in service.get_job_logs("job", status="success")] == ["r1"]
+
+
+def test_output_comes_from_its_file_or_else_from_the_journal(service, root):
+    append(root / "logs" / JOURNAL, complete("r1", stdout="in the journal\n"), start("r2"))
+    append(root / "logs" / JOURNAL, complete("r3", stdout="head … tail", stdout_file="output/job/r3.stdout"))
+    (root / "logs" / "output" / "job").mkdir(parents=True)
+    (root / "logs" / "output" / "job" / "r2.stdout").write_text("still running\n")
+    service.refresh()
+
+    seen = []
+    for run_id in ("r1", "r2", "r3"):
+        with service.open_output(run_id, "stdout") as output:
+            seen.append((output.tail(1)[0].text, output.whole))
+    assert seen == [("in the journal", True), ("still running", True), ("head … tail", False)]
+
+
+@pytest.mark.parametrize("run_id", ["none", "../../etc", "r1/../r1"])
+def test_output_of_a_run_that_is_not_known_is_an_error(service, run_id):
+    with pytest.raises(JobNotFoundError), service.open_output(run_id, "stdout"):
+        pass
+
+
+def test_what_is_known_of_a_job_is_looked_up_again_only_after_news(service, root):
+    append(root / "logs" / JOURNAL, complete("r1", 1))
+    service.refresh()
+    first = service.get_recents(["job", "none"])
+    assert service.get_recents(["job"])["job"] is first["job"]
+    append(root / "logs" / JOURNAL, complete("r2", 2))
+    service.refresh()
+
+    assert [run_id for run_id, _, _ in service.get_recent("job").results] == ["r2", "r1"]
+
+
+def test_searching_goes_over_all_jobs(service, root):
+    append(root / "logs" / JOURNAL, complete("r1", 1, stdout="alpha"), complete("r2", 2, job_name="b", stderr="Alpha"))
+    service.refresh()
+
+    assert [row.run_id for row in service.search_output("alpha").rows] == ["r2", "r1"]
+    assert [row.run_id for row in service.get_history_page(Filter(job_name="b", text="alpha")).rows] == ["r2"]
+
+
+# At a glance
+
+
+def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
+    made = service.create_job(CONFIG)
+    service.create_job(JobConfig("later", "0 4 * * *", "true", "/", True, timezone="Asia/Tokyo"))
+    service.create_job(JobConfig("off", "* * * * *", "true", "/", False))
+    (root / "jobs" / "bad.json").write_text("{")
+    records = {"job": {"handled": NOON.isoformat(), "sha256": made.sha256, "since": "2026-06-01T12:00:00.000000Z"}}
+    records["later"] = {**records["job"], "sha256": SHA256}
+    append(root / "logs" / JOURNAL, checkpoint(jobs=records), start("r1"), accepted("q1", "r2"))
+    append(root / "logs" / JOURNAL, failure("r3", -60, stderr="boom\n"), failure("r4", -86_500))
+    append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="Europe/Berlin", version="1", config_errors=0))
+    service.pause()
+    service.refresh()
+
+    seen = service.overview()
+
+    assert [row.run_id for row in seen.running] == ["r1"]
+    assert [row.run_id for row in seen.queued] == ["r2"]
+    assert [(row.run_id, row.cause, count) for row, count in seen.failed] == [("r3", "boom", 1)]
+    assert [(each.job_name, each.zone) for each in seen.upcoming] == [("later", "Asia/Tokyo"), ("job", "Europe/Berlin")]
+    assert seen.upcoming[1].at == NOON + timedelta(hours=12)
+    assert [each.file for each in seen.invalid_files] == ["bad.json"]
+    assert seen.loaded == {"job": True, "later": False, "off": False}
+    assert (seen.scheduler.status, seen.paused, seen.index_problem) == ("alive", True, None)
+
+
+def test_a_beating_heart_counts_as_a_sign_of_life(service, root):
+    append(root / "logs" / MAIN_LOG, line("scheduler_started", -999, timezone="UTC", version="1", config_errors=0))
+    service.refresh()
+    assert service.overview().scheduler.status == "silent"
+    (root / "logs" / ".heartbeat").touch()
+    os.utime(root / "logs" / ".heartbeat", (NOON.timestamp(), NOON.timestamp()))
+
+    assert service.overview().scheduler.status == "alive"
+
+
+def test_next_runs_and_words_are_in_the_schedulers_zone_unless_another_is_named(service, root):
+    append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="Europe/Berlin", version="1", config_errors=0))
+    service.refresh()
+
+    assert service.next_runs("0 15 * * *", n=1) == [NOON + timedelta(hours=1)]
+    assert service.next_runs("0 15 * * *", "UTC", 2)[1] == NOON + timedelta(hours=27)
+    assert service.describe("0 15 * * *") == "At 15:00 every day (Europe/Berlin)"
+
+
+@pytest.mark.parametrize(("schedule", "zone", "field"), [("x", None, "schedule"), ("* * * * *", "Mars", "timezone")])
+def test_a_schedule_that_is_none_stands_at_its_field(service, schedule, zone, field):
+    for ask in (service.next_runs, service.describe):
+        with pytest.raises(ValidationError) as caught:
+            ask(schedule, zone)
+        assert list(caught.value.errors) == [field]

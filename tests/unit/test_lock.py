@@ -1,0 +1,84 @@
+"""One scheduler a logs directory."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sidecar.errors import AlreadyRunning
+from sidecar.lock import Lock
+
+
+@pytest.fixture
+def lock(tmp_path):
+    lock = Lock(tmp_path)
+    yield lock
+    lock.release()
+
+
+def test_a_second_lock_is_refused_while_the_first_is_held(lock, tmp_path):
+    lock.acquire()
+
+    with pytest.raises(AlreadyRunning, match=r"\.lock"):
+        Lock(tmp_path).acquire()
+
+
+def test_a_lock_is_free_again_after_release(lock, tmp_path):
+    lock.acquire()
+    assert not Lock(tmp_path).is_free()
+    lock.release()
+
+    assert Lock(tmp_path).is_free()
+
+
+def test_looking_whether_the_lock_is_free_creates_nothing(tmp_path):
+    assert Lock(tmp_path).is_free()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_of_a_killed_process_is_free(lock, tmp_path):
+    code = "import sys, time; from pathlib import Path; from sidecar.lock import Lock\n"
+    code += "Lock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    with holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        assert not lock.is_free()
+        holder.kill()
+        holder.wait()
+
+    lock.acquire()
+
+
+def test_the_lock_is_not_inherited_by_a_child(lock, tmp_path):
+    lock.acquire()
+    with subprocess.Popen(["sleep", "60"], close_fds=False) as child:
+        lock.release()
+        free = Lock(tmp_path).is_free()
+        child.kill()
+
+    assert free
+
+
+@pytest.mark.parametrize("meddle", [os.remove, lambda path: os.replace(_other(path), path)])
+def test_a_lock_whose_path_was_removed_or_replaced_is_no_longer_ours(lock, tmp_path, meddle):
+    lock.acquire()
+    assert lock.is_ours()
+
+    meddle(tmp_path / ".lock")
+
+    assert not lock.is_ours()
+
+
+def test_acquire_takes_the_new_file_when_ours_was_removed(lock, tmp_path):
+    lock.acquire()
+    os.remove(tmp_path / ".lock")
+    lock.acquire()
+
+    assert lock.is_ours()
+
+
+def _other(path):
+    other = path.with_name("other")
+    other.write_text("")
+    return other

@@ -1,0 +1,65 @@
+"""The heap of planned starts."""
+
+from datetime import UTC, datetime, timedelta
+
+from sidecar.timetable import Due, Timetable
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=5)
+
+
+def test_timetable_gives_what_is_due_in_due_order():
+    table = Timetable()
+    table.plan("late", LATER, LATER)
+    table.plan("second", NOON, NOON + timedelta(seconds=2))
+    table.plan("first", NOON, NOON)
+
+    due = table.take_due(NOON + timedelta(seconds=2))
+
+    assert [entry.job_name for entry in due] == ["first", "second"]
+    assert table.next_at() == LATER
+
+
+def test_timetable_gives_each_start_once():
+    table = Timetable()
+    table.plan("job", NOON, NOON)
+
+    assert table.take_due(NOON) == [Due(NOON, "job", NOON)]
+    assert table.take_due(NOON) == []
+
+
+def test_timetable_forgets_the_old_plan_when_a_job_is_planned_anew():
+    table = Timetable()
+    table.plan("job", NOON, NOON)
+    table.plan("job", LATER, LATER)
+
+    assert table.take_due(NOON) == []
+    assert table.next_at() == LATER
+
+
+def test_timetable_gives_a_start_once_when_the_same_one_is_planned_twice():
+    table = Timetable()
+    table.plan("job", NOON, NOON)
+    table.plan("job", NOON, NOON)
+
+    assert len(table.take_due(NOON)) == 1
+
+
+def test_timetable_has_nothing_due_after_a_cancel():
+    table = Timetable()
+    table.plan("job", NOON, NOON)
+    table.cancel("job")
+
+    assert table.take_due(NOON) == []
+    assert table.next_at() is None
+    assert len(table) == 0
+
+
+def test_timetable_does_not_grow_when_one_job_is_planned_again_and_again():
+    table = Timetable()
+    for minute in range(10_000):
+        at = NOON + timedelta(minutes=minute)
+        table.plan("job", at, at)
+
+    assert len(table._heap) < 100
+    assert table.next_at() == NOON + timedelta(minutes=9_999)
