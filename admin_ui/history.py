@@ -200,7 +200,7 @@ class History:
                 more = len(old) == FORGET_LINES
                 connection.executemany(
                     "INSERT INTO texts (texts, rowid, facts, stdout, stderr) VALUES ('delete', ?, ?, ?, ?)",
-                    [row for row in old if row[1]],
+                    [(seq, *map(_indexable, texts)) for seq, *texts in old if texts[0]],
                 )
                 connection.executemany("DELETE FROM lines WHERE seq = ?", [row[:1] for row in old])
                 done = connection.execute(
@@ -258,9 +258,14 @@ def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> i
     if facts:
         connection.execute(
             "INSERT INTO texts (rowid, facts, stdout, stderr) VALUES (?, ?, ?, ?)",
-            (done.lastrowid, facts, stdout, stderr),
+            (done.lastrowid, *map(_indexable, (facts, stdout, stderr))),
         )
     return done.lastrowid
+
+
+def _indexable(text: str) -> str:
+    """Return the text as the index is given it: SQLite's tokenizer would end at the first NUL."""
+    return text.replace("\0", "\N{SYMBOL FOR NULL}")
 
 
 def _facts(entry: Entry) -> str:

@@ -19,9 +19,11 @@ GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
 REQUIRED_GROUPS = ("unit", "property", "contract", "integration", "docker")  # browser: once there is a page
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_GROUPS", "") not in ("", "0")
 
-# print_blob: a failure prints the decorator that replays exactly its example.
-settings.register_profile("suite", max_examples=100, deadline=None, print_blob=True, derandomize=False)
-settings.load_profile("suite")
+# print_blob: a failure prints the decorator that replays exactly its example. A search for new examples belongs to
+# `make test`; CI judges a change, so it tries the same ones each time.
+settings.register_profile("suite", max_examples=100, deadline=None, print_blob=True)
+settings.register_profile("ci", settings.get_profile("suite"), derandomize=True)
+settings.load_profile("ci" if REQUIRE_ALL else "suite")
 
 passed: Counter[str] = Counter()
 skipped: list[str] = []
@@ -30,12 +32,19 @@ skipped: list[str] = []
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the property tests' seed here, before the plugin reads it, so that it can be named."""
-    if config.option.hypothesis_seed is None:
+    if config.option.hypothesis_seed is None and not settings().derandomize:
         config.option.hypothesis_seed = str(random.SystemRandom().randrange(1 << 32))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    return f"property tests: repeat with --hypothesis-seed={config.option.hypothesis_seed}"
+    return repeated_by(config)
+
+
+def repeated_by(config: pytest.Config) -> str:
+    """Return how to try the same examples again."""
+    seed = config.option.hypothesis_seed
+    how = "the same each time" if seed is None else f"repeat with --hypothesis-seed={seed}"
+    return f"property tests: {how}"
 
 
 def group_of(path: Path) -> str | None:
@@ -73,8 +82,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if terminalreporter.stats.get("failed"):
-        seed = config.option.hypothesis_seed
-        terminalreporter.write_line(f"property tests: repeat with --hypothesis-seed={seed}")
+        terminalreporter.write_line(repeated_by(config))
     if REQUIRE_ALL and incomplete():
         terminalreporter.section("REQUIRE_ALL_GROUPS: this run is not the whole suite", red=True)
         for line in incomplete():

@@ -351,6 +351,18 @@ def test_a_page_holds_what_its_filter_asks_for(stocked, which, found):
     assert page(stocked, **which) == found
 
 
+def test_text_behind_a_nul_is_found_and_forgotten_like_any_other(history, log):
+    append(log, complete("r1", 1, stderr="before\0behind"), complete("r2", 2, stderr="other"))
+    history.poll()
+    assert page(history, text="behind") == ["r1"]
+    assert page(history, text="before") == ["r1"]
+    history._keep = timedelta(0)
+    history._forget()
+    with history.database.write() as connection:  # raises if a text was taken out other than it was put in
+        connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 0)")
+    assert page(history, text="behind") == []
+
+
 def test_a_search_is_narrowed_by_job_and_status_whatever_the_job_is_called(history, log):
     append(log, *(complete(f"r{number}", job_name=name) for number, name in enumerate(("failed", "timeout", "x"))))
     append(log, skipped(job_name="failed", run_id="r9"))
