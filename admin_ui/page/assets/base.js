@@ -1,0 +1,227 @@
+"use strict";
+/* What all views share: the address, times, the pace of refreshing, dialogs, keys. Text comes to the page as text only. */
+const jobs = (() => {
+  const byId = (id) => document.getElementById(id);
+  const SILENT_AFTER_SECONDS = 10;
+  let clicks = 0;
+
+  // The address. The browser's own is the truth; the hidden field only carries it.
+  const address = () => location.search || "?view=jobs";
+  const value = (name) => new URLSearchParams(address()).get(name) || "";
+  const showView = () => {
+    document.documentElement.dataset.jobsView = value("view") || "jobs";
+  };
+  // Returns the address with some fields changed ("" takes one away) without leading there, for inputs that filter.
+  const changed = (fields) => {
+    const query = new URLSearchParams(address());
+    for (const [name, text] of Object.entries(fields)) text ? query.set(name, text) : query.delete(name);
+    history.replaceState(null, "", `?${query}`);
+    return address();
+  };
+  const arriveAt = (to) => {
+    const field = byId("jobs-go").querySelector("textarea, input");
+    field.value = `${to}#${++clicks}`; // the number makes a second click on the same link count
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  };
+  const go = (to) => {
+    if (to !== location.search) history.pushState(null, "", to);
+    showView();
+    arriveAt(to);
+  };
+  // Gradio calls this with each new address, also with one that the server chose.
+  const arrive = (to) => {
+    const query = to.split("#")[0];
+    if (query && query !== location.search) history.pushState(null, "", query);
+    showView();
+    return [address()];
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest('a[href^="?"]');
+    if (!link || !byId("jobs-go") || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  });
+  addEventListener("popstate", () => {
+    showView();
+    if (byId("jobs-go")) arriveAt(address());
+  });
+  showView();
+
+  // Refreshing: the stamp says when the last answer was made and when to ask again.
+  let timer = 0;
+  let answered = Date.now();
+  const refresh = () => {
+    clearTimeout(timer);
+    timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
+    const button = byId("jobs-again");
+    if (button && !document.hidden) button.click();
+  };
+  const stamped = () => {
+    const stamp = document.querySelector("#jobs-stamp [data-at]");
+    if (!stamp || stamp.dataset.at === stamped.last) return;
+    stamped.last = stamp.dataset.at;
+    answered = Date.now();
+    clearTimeout(timer);
+    timer = setTimeout(refresh, stamp.dataset.next * 1000);
+    const first = byId("jobs-first");
+    if (first) first.remove();
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refresh();
+  });
+  const warnOfSilence = () => {
+    const quiet = (Date.now() - answered) / 1000;
+    const silent = quiet > SILENT_AFTER_SECONDS && !document.hidden && byId("jobs-header");
+    let warning = byId("jobs-silent");
+    if (!silent) {
+      if (warning) warning.remove();
+      return;
+    }
+    if (!warning) {
+      warning = element("p", { id: "jobs-silent", className: "trouble", role: "alert" });
+      byId("jobs-header").before(warning);
+    }
+    const text = `No answer from this page's server for ${Math.round(quiet)} s: what you see is that old. Reload to sign in again.`;
+    if (warning.textContent !== text) warning.textContent = text;
+  };
+
+  // Times. The server writes UTC; here they become the chosen zone's, and "3 min ago" counts on.
+  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const span = (seconds) => {
+    const [unit, size] = UNITS.find(([, each]) => seconds >= each) || UNITS[3];
+    return `${Math.floor(seconds / size)} ${unit}`;
+  };
+  const relative = (at) => {
+    const seconds = (Date.now() - at) / 1000;
+    return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+  };
+  const formats = new Map();
+  const absolute = (at, jobZone) => {
+    const chosen = localStorage.getItem("jobs-zone") || "utc";
+    const zone = chosen === "utc" ? "UTC" : chosen === "job" ? jobZone || "UTC" : undefined;
+    if (!formats.has(zone)) {
+      const digits = { hour: "2-digit", minute: "2-digit", second: "2-digit", day: "2-digit", month: "2-digit" };
+      formats.set(zone, new Intl.DateTimeFormat("sv-SE", { year: "numeric", ...digits, timeZone: zone, timeZoneName: "short" }));
+    }
+    return formats.get(zone).format(at);
+  };
+  const tell = (time) => {
+    const at = new Date(time.dateTime);
+    const whole = absolute(at, time.dataset.zone);
+    if (time.title !== whole) time.title = whole;
+    let text = whole;
+    if ("relative" in time.dataset) text = relative(at);
+    else if ("elapsed" in time.dataset) text = span(Math.max(0, (Date.now() - at) / 1000));
+    if (time.textContent !== text) time.textContent = text;
+    const usual = Number(time.dataset.usual);
+    if (usual) time.classList.toggle("late", Date.now() - at > usual * 1000);
+  };
+  const tellAll = (root = document) => root.querySelectorAll("#jobs time, #jobs-first time").forEach(tell);
+  document.addEventListener("change", (event) => {
+    if (event.target.id !== "jobs-zone") return;
+    localStorage.setItem("jobs-zone", event.target.value);
+    tellAll();
+  });
+  const chooseZone = () => {
+    document.querySelectorAll("#jobs-zone").forEach((select) => {
+      const chosen = localStorage.getItem("jobs-zone") || "utc";
+      if (select.value !== chosen) select.value = chosen;
+    });
+  };
+
+  // Dialogs
+  const element = (tag, properties, ...children) => {
+    const { role, ...others } = properties || {};
+    const made = Object.assign(document.createElement(tag), others);
+    if (role) made.setAttribute("role", role);
+    made.append(...children);
+    return made;
+  };
+  const open = (dialog) => {
+    const before = document.activeElement;
+    document.body.append(dialog);
+    dialog.setAttribute("aria-labelledby", "jobs-dialog-title");
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      if (before && before.isConnected) before.focus();
+    });
+    dialog.showModal();
+  };
+  // Resolves to whether the person agreed. Enter on Cancel, Esc and a click beside it all mean no.
+  const ask = (title, text, word, danger = false) =>
+    new Promise((resolve) => {
+      const cancel = element("button", { type: "button", textContent: "Cancel", autofocus: true });
+      const agree = element("button", { type: "button", className: danger ? "do danger" : "do", textContent: word });
+      const dialog = element("dialog", { className: "jobs-dialog" },
+        element("h2", { id: "jobs-dialog-title", textContent: title }), element("p", { textContent: text }),
+        element("div", { className: "buttons" }, cancel, agree));
+      cancel.onclick = () => dialog.close();
+      agree.onclick = () => dialog.close("agreed");
+      dialog.onclick = (event) => event.target === dialog && dialog.close();
+      dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
+      open(dialog);
+      cancel.focus();
+    });
+
+  // Keys: one letter each, never while somebody types.
+  const keys = new Map();
+  const key = (letter, help, act) => keys.set(letter, { help, act });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    const found = keys.get(event.key);
+    if (!found || !byId("jobs-go")) return;
+    event.preventDefault();
+    found.act();
+  });
+  const help = () => {
+    const list = element("dl", {});
+    keys.forEach(({ help: text }, letter) => list.append(element("dt", { textContent: letter }), element("dd", { textContent: text })));
+    const close = element("button", { type: "button", textContent: "Close" });
+    const dialog = element("dialog", { className: "jobs-dialog" }, element("h2", { id: "jobs-dialog-title", textContent: "Keys" }),
+      list, element("div", { className: "buttons" }, close));
+    close.onclick = () => dialog.close();
+    open(dialog);
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "jobs-help") help();
+  });
+  key("?", "this list", help);
+  key("j", "all jobs", () => go("?view=jobs"));
+  key("h", "history", () => go("?view=history"));
+  key("l", "logs", () => go("?view=logs"));
+  key("n", "new job", () => go("?view=new"));
+  key("r", "look again now", refresh);
+
+  // Messages go by themselves, errors when somebody has seen them: on a click or the next message.
+  const told = () => {
+    const message = document.querySelector("#jobs-said .said");
+    if (!message || message.dataset.id === told.last) return;
+    told.last = message.dataset.id;
+    message.onclick = () => message.classList.add("gone");
+    if (message.classList.contains("good")) setTimeout(() => message.classList.add("gone"), 8000);
+  };
+
+  // Gradio draws when it likes; whatever appears gets its times, and the views' own touches.
+  const touches = [];
+  const touch = (act) => touches.push(act);
+  let waiting = false;
+  new MutationObserver(() => {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      stamped();
+      told();
+      chooseZone();
+      tellAll();
+      touches.forEach((act) => act());
+    });
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-at", "data-id", "datetime"] });
+  setInterval(() => {
+    tellAll();
+    warnOfSilence();
+  }, 1000);
+
+  return { address, arrive, ask, byId, changed, element, go, key, refresh, touch, value };
+})();

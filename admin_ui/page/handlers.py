@@ -1,0 +1,80 @@
+"""Between Gradio and our own functions: the role is checked for each call, and no error is silent or tells too much."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from admin_ui.audit import AuditLog
+from admin_ui.auth import User, get_user_from_request, require_role
+from admin_ui.errors import AdminError, NotAuthorized
+from admin_ui.page.markup import Html, html
+
+log = logging.getLogger(__name__)
+
+
+class Handlers:
+    """Makes Gradio handlers of functions that take the user first and then the inputs' values."""
+
+    def __init__(self, audit: AuditLog, role: str) -> None:
+        self._audit = audit
+        self._role = role
+
+    def showing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the handler of a function that only shows something, and deals with every AdminError itself."""
+
+        def handler(request: gr.Request, *values: Any) -> Any:
+            try:
+                return function(self._user(request, function.__name__), *values)
+            except NotAuthorized as error:
+                raise gr.Error(f"403: {Html.escape(error)}", print_exception=False) from error
+            except gr.Error:
+                raise
+            except Exception as error:
+                raise gr.Error(_unforeseen(function), print_exception=False) from error
+
+        return handler
+
+    def acting(self, function: Callable[..., list[Any]], outputs: int) -> Callable[..., list[Any]]:
+        """Return the handler of a function that does something: its first value is the message that says what.
+
+        What goes wrong is that message, and the other `outputs` stay as they are.
+        """
+
+        def handler(request: gr.Request, *values: Any) -> list[Any]:
+            unchanged = [gr.skip() for _ in range(outputs)]
+            try:
+                return function(self._user(request, function.__name__), *values)
+            except NotAuthorized as error:
+                return [said(f"403: {error}", good=False), *unchanged]
+            except AdminError as error:
+                return [said(str(error), good=False), *unchanged]
+            except Exception:
+                return [said(_unforeseen(function), good=False), *unchanged]
+
+        return handler
+
+    def _user(self, request: gr.Request, action: str) -> User:
+        user = get_user_from_request(request)
+        try:
+            return require_role(user, self._role)
+        except NotAuthorized as error:
+            client = getattr(request, "client", None)
+            self._audit.refused(user, action.strip("_"), str(error), client.host if client else "")
+            raise
+
+
+def said(text: str | Html, *, good: bool = True) -> Html:
+    """Return a message for the page's place for messages; the same text twice is two messages."""
+    kind, role = ("good", "status") if good else ("bad", "alert")
+    return html('<p class="said {}" role="{}" data-id="{}">{}</p>', kind, role, secrets.token_hex(4), text)
+
+
+def _unforeseen(function: Callable[..., Any]) -> str:
+    reference = secrets.token_hex(4)
+    log.exception("a handler failed, reference %s: %s", reference, function.__name__)
+    return f"Something failed, reference {reference}. The service's log says what."

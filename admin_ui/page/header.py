@@ -1,0 +1,36 @@
+"""The line at the top: the views, the time zone, who is signed in."""
+
+from __future__ import annotations
+
+from admin_ui.auth import User
+from admin_ui.page.address import Address, link
+from admin_ui.page.markup import NOTHING, Html, html, join
+
+VIEWS = (("jobs", "Jobs"), ("history", "History"), ("logs", "Logs"), ("new", "New job"))
+
+ZONES = Html(
+    '<select id="jobs-zone" aria-label="Time zone"><option value="utc">UTC</option><option value="job">Job</option>'
+    '<option value="browser">Browser</option></select>'
+)
+
+
+def header(user: User, address: Address, sign_out: str) -> Html:
+    """Return the header of the view that an address names; `sign_out` is the path that ends the session, if any."""
+    links = join(
+        html(
+            '<a href="{}"{}>{}</a>',
+            link(name),
+            Html(' aria-current="page"') if name == address.view else NOTHING,
+            label,
+        )
+        for name, label in VIEWS
+    )
+    leave = html('<form method="post" action="{}"><button>Sign out</button></form>', sign_out) if sign_out else NOTHING
+    return html(
+        '<div class="head"><nav aria-label="Job Management">{}</nav><div class="aside">{}'
+        '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}</div></div>',
+        links,
+        ZONES,
+        user.username,
+        leave,
+    )

@@ -1,0 +1,54 @@
+"""The page of its own: the section, open, in a Gradio app at "/" behind the guard."""
+
+from __future__ import annotations
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.types import Scope
+
+from admin_ui.auth import USER_KEY
+from admin_ui.page import assets
+from admin_ui.page.first_look import FirstLook
+from admin_ui.page.section import create_jobs_section, first_view
+from admin_ui.settings import AuthMode
+
+SESSIONS_KEPT = 50
+"""Gradio keeps some 100 KB for each page that was opened; the longest unused go."""
+
+WAITING = 64
+THEME = gr.themes.Base(
+    primary_hue="blue",
+    font=["system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+)
+
+
+def mount_page(app: FastAPI) -> None:
+    """Mount the page at "/" of an application that `create_app` made; its guard comes in front afterwards."""
+    settings, service, audit = app.state.settings, app.state.service, app.state.audit
+    sign_out = f"{settings.root_path}/sign-out" if settings.auth_mode is AuthMode.PASSWORD else ""
+    with gr.Blocks(analytics_enabled=False, title="Jobs", fill_width=True) as page:
+        create_jobs_section(service, audit, role=settings.role, open=True, sign_out=sign_out)
+
+    def render(scope: Scope) -> str:
+        user = scope.get(USER_KEY)
+        return first_view(user, service, scope["query_string"].decode("latin-1"), sign_out) if user else ""
+
+    page.state_session_capacity = SESSIONS_KEPT
+    page.queue(max_size=WAITING, api_open=False)
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        root_path=settings.root_path or None,
+        app_kwargs={"openapi_url": None},
+        footer_links=[],
+        run_history=False,
+        show_error=True,  # our own errors only: no other gets out of a handler
+        ssr_mode=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        pwa=False,
+        theme=THEME,
+    )
+    app.add_middleware(FirstLook, path=settings.root_path + "/", head=assets.head(), render=render)
