@@ -26,8 +26,8 @@ $(READY): requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $(READY)
 
-run: $(READY) ## Start the scheduler on ./jobs and ./logs; Ctrl-C drains it
-	@exec $(BIN)/python -m sidecar start --jobs jobs --logs logs
+run: $(READY) ## Start the scheduler and the admin page on ./jobs, ./logs and ./data; Ctrl-C ends both
+	@exec $(BIN)/python scripts/run_both.py
 
 test: check ## Run everything: the checks, then the tests of all groups
 	$(BIN)/python -m pytest

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from admin_ui.settings import READERS as ADMIN_READERS
+from admin_ui.settings import SECRETS
+from admin_ui.settings import Settings as AdminSettings
 from sidecar import __version__
 from sidecar.cli import _parser
 from sidecar.config import FIELDS, REQUIRED, RETRY_FIELDS, ConfigLoader
@@ -27,7 +30,8 @@ from sidecar.settings import READERS, Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md")), *ROOT.glob("examples/*/README.md")]
+SECRET_FILES = {f"{name}_FILE" for name in SECRETS}
 EVENT_SCHEMA = json.loads((ROOT / "schemas/event.schema.json").read_text())
 EVENTS = EVENT_SCHEMA["properties"]["event"]["enum"]
 VERBS = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction)).choices
@@ -66,14 +70,26 @@ def names(text: str) -> set[str]:
 
 
 def pages_named(path: Path) -> str:
-    return path.name
+    return str(path.relative_to(ROOT))
 
 
 # Settings
 
 
 def test_settings_page_lists_every_setting_and_no_other() -> None:
-    assert set(rows(page("settings.md"))) == set(READERS)
+    assert set(rows(section(page("settings.md"), "## The scheduler"))) == set(READERS)
+    assert set(rows(section(page("settings.md"), "## The admin"))) == set(ADMIN_READERS)
+
+
+@pytest.mark.parametrize("variable", ADMIN_READERS)
+def test_settings_page_has_the_admins_default(variable: str) -> None:
+    default = getattr(AdminSettings(), variable.removeprefix("ADMIN_").lower())
+    written = rows(page("settings.md"))[variable][0]
+    if written == "none":
+        assert default in ("", ())
+        return
+
+    assert ADMIN_READERS[variable](code(written) or "") == default
 
 
 @pytest.mark.parametrize("variable", READERS)
@@ -87,15 +103,21 @@ def test_settings_page_has_the_default(variable: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=pages_named)
 def test_page_names_no_unknown_setting(path: Path) -> None:
-    known = {*READERS, "SCHEDULER_PORT"}  # that one is Kubernetes's
+    known = {*READERS, *ADMIN_READERS, *SECRET_FILES, "SCHEDULER_PORT"}  # that one is Kubernetes's
+    if path.is_relative_to(ROOT / "examples"):
+        known.add("ADMIN_NET")
 
-    assert set(re.findall(r"\bSCHEDULER_[A-Z_]+", path.read_text())) <= known
+    assert set(re.findall(r"\b(?:SCHEDULER|ADMIN)_[A-Z_]+", path.read_text())) <= known
 
 
 def test_compose_file_passes_every_setting_on() -> None:
-    passed = set(re.findall(r"^ +- ((?:SCHEDULER_|TZ)[A-Z_]*)\b", (ROOT / "compose.yaml").read_text(), re.MULTILINE))
+    text = (ROOT / "compose.yaml").read_text()
+    passed = set(re.findall(r"^ +- ((?:SCHEDULER_|ADMIN_|TZ)[A-Z_]*)\b", text, re.MULTILINE))
 
-    assert passed == set(READERS) - {"SCHEDULER_JOBS_DIR", "SCHEDULER_LOGS_DIR"}
+    fixed = {"SCHEDULER_JOBS_DIR", "SCHEDULER_LOGS_DIR"}
+    fixed |= {f"ADMIN_{name}" for name in ("JOBS_DIR", "LOGS_DIR", "AUDIT_DIR", "DATA_DIR", "HOST", "PORT")}
+    assert passed == {*READERS, *ADMIN_READERS, *SECRET_FILES} - fixed
+    assert "${ADMIN_PORT:-7860}" in text
 
 
 # Job files

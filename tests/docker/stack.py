@@ -21,17 +21,20 @@ WAIT_SECONDS = 30.0
 Line = dict[str, Any]
 
 
-def docker(*arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
-    """Run the docker command and return its stdout; raises AssertionError with its stderr if it fails.
+def docker(
+    *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None, merged: bool = False
+) -> str:
+    """Run the docker command and return its stdout, with `merged` its stderr as well.
 
-    The developer's own settings do not reach it: only `environment` and what finding the engine needs.
+    Raises AssertionError with both if it fails. The developer's own settings do not reach it: only `environment` and
+    what finding the engine needs.
     """
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "HOME") or k.startswith("DOCKER_")}
     kept.update(environment or {})
     done = subprocess.run(["docker", *arguments], cwd=cwd, env=kept, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"docker {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return done.stdout + done.stderr if merged else done.stdout
 
 
 def require_engine() -> None:
@@ -60,41 +63,57 @@ def clone(folder: Path, owner: int) -> Path:
 
 
 class Stack:
-    """A compose project of its own name. `close` removes its containers, networks and images."""
+    """A compose project of its own name. `close` removes its containers, networks and images.
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    `overlay` is a compose file that comes on top of the project's own. The page's port is any that is free.
+    """
+
+    def __init__(self, folder: Path, overlay: str = "", **environment: str) -> None:
         self.folder = folder
         self.jobs = folder / "jobs"
         self.logs = folder / "logs"
         self.project = f"jobs-test-{uuid.uuid4().hex[:12]}"
-        self._environment = environment
+        self._files = ("-f", "compose.yaml", "-f", overlay) if overlay else ()
+        self._environment = {"ADMIN_PORT": "0"} | environment
 
     def compose(self, *arguments: str) -> str:
         """Run `docker compose` in the clone."""
-        return docker("compose", "-p", self.project, *arguments, cwd=self.folder, environment=self._environment)
+        command = ("compose", *self._files, "-p", self.project, *arguments)
+        return docker(*command, cwd=self.folder, environment=self._environment)
 
-    def up(self) -> None:
-        """Do what the Quick start says, and wait for the health check."""
+    def up(self, *services: str) -> None:
+        """Do what the Quick start says, or start only some services, and wait for the health checks."""
         try:
-            self.compose("up", "--detach", "--wait", "--wait-timeout", "90", "--quiet-pull")
+            self.compose("up", "--detach", "--wait", "--wait-timeout", "300", "--quiet-pull", *services)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.compose('logs', '--no-color')}") from None
 
     def close(self) -> None:
         self.compose("down", "--timeout", "1", "--volumes", "--rmi", "local", "--remove-orphans")
 
-    @property
-    def container(self) -> str:
-        """The id of the scheduler's container, running or not."""
-        return self.compose("ps", "--all", "--quiet", "scheduler").strip()
+    def container(self, service: str = "scheduler") -> str:
+        """Return the id of the service's container, running or not."""
+        return self.compose("ps", "--all", "--quiet", service).strip()
 
-    def inspect(self, template: str) -> Any:
-        """Return what `docker inspect` says of the scheduler's container, decoded."""
-        return json.loads(docker("inspect", "--format", "{{json " + template + "}}", self.container))
+    def inspect(self, template: str, service: str = "scheduler") -> Any:
+        """Return what `docker inspect` says of the service's container, decoded."""
+        return json.loads(docker("inspect", "--format", "{{json " + template + "}}", self.container(service)))
 
-    def shell(self, script: str) -> str:
-        """Run a script in the scheduler's container, as an operator with `docker compose exec` would."""
-        return self.compose("exec", "--no-TTY", "scheduler", "sh", "-c", script)
+    def shell(self, script: str, service: str = "scheduler") -> str:
+        """Run a script in the service's container, as an operator with `docker compose exec` would."""
+        return self.compose("exec", "--no-TTY", service, "sh", "-c", script)
+
+    def shell_as_service(self, script: str, service: str = "admin") -> str:
+        """Run a script in the service's container with the service's own user and rights."""
+        return self.compose("exec", "--no-TTY", service, "/entrypoint.sh", "", "sh", "-c", script)
+
+    def address(self, service: str, port: int) -> str:
+        """Return where a published port is reached on this host."""
+        return f"http://{self.compose('port', service, str(port)).strip()}"
+
+    def output(self, service: str) -> str:
+        """Return what the service printed since its container was made."""
+        return docker("logs", self.container(service), merged=True)
 
     def from_another_container(self, script: str) -> None:
         """Run a script as the clone's owner in a container that shares only the jobs folder, at /drop."""

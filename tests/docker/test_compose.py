@@ -1,4 +1,4 @@
-"""What the image and compose.yaml promise, on a real engine: a clone, started and used as an operator would.
+"""What the scheduler's image and compose.yaml promise, on a real engine: a clone, used as an operator would.
 
 `stack` is one running project that the tests share, in a clone of root's and in one of uid 1000; a test that
 stops, breaks or configures its project makes one of its own with `start`.
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from admin_ui.settings import READERS as ADMIN_READERS
+from admin_ui.settings import SECRETS
 from sidecar.settings import READERS, Settings
 from tests.docker.stack import Stack, clone, docker, job, owners, require_engine, snapshot
 
@@ -30,7 +32,7 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     require_engine()
     running = Stack(clone(tmp_path_factory.mktemp("clone"), owner=request.param))
     try:
-        running.up()
+        running.up("scheduler")
         yield running
     finally:
         running.close()
@@ -48,7 +50,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         stack = Stack(clone(folder, owner), **environment)
         prepare(stack)
         started.append(stack)
-        stack.up()
+        stack.up("scheduler")
         return stack
 
     yield begin
@@ -161,7 +163,7 @@ def test_file_system_and_jobs_folder_are_unchanged_after_a_run(stack: Stack) -> 
 
     assert snapshot(stack.jobs) == before
     # The engine mounts its init there.
-    assert set(docker("diff", stack.container).splitlines()) <= {
+    assert set(docker("diff", stack.container()).splitlines()) <= {
         "C /sbin", "A /sbin/docker-init", "C /usr", "C /usr/sbin", "A /usr/sbin/docker-init"
     }  # fmt: skip
 
@@ -189,7 +191,7 @@ def test_run_cut_off_by_a_kill_is_closed_as_interrupted_at_the_next_start(start:
     begun = stack.wait_for("job_start", job_name="endless")
     stack.compose("kill")
 
-    stack.up()
+    stack.up("scheduler")
 
     done = stack.wait_for("job_complete", run_id=begun["run_id"])
     assert done["status"] == "interrupted"
@@ -240,15 +242,24 @@ def test_time_zone_of_the_environment_is_that_of_schedules_and_jobs(start: Start
     assert started["timezone"] == "Asia/Tokyo"
 
 
-def test_every_setting_reaches_the_container_under_its_name() -> None:
+FIXED_BY_THE_IMAGE = {
+    *("SCHEDULER_JOBS_DIR", "SCHEDULER_LOGS_DIR"),
+    *("ADMIN_JOBS_DIR", "ADMIN_LOGS_DIR", "ADMIN_AUDIT_DIR", "ADMIN_DATA_DIR", "ADMIN_HOST", "ADMIN_PORT"),
+}
+
+
+@pytest.mark.parametrize(
+    ("service", "names"),
+    [("scheduler", set(READERS)), ("admin", {*ADMIN_READERS, *(f"{name}_FILE" for name in SECRETS)})],
+)
+def test_every_setting_reaches_the_container_under_its_name(service: str, names: set[str]) -> None:
     require_engine()
-    given = {name: f"value-of-{name}" for name in READERS}
+    given = {name: f"value-of-{name}" for name in names - {"ADMIN_PORT"}}
 
     config = json.loads(docker("compose", "config", "--format", "json", environment=given))
 
-    fixed_by_the_image = {"SCHEDULER_JOBS_DIR", "SCHEDULER_LOGS_DIR"}
-    expected = {name: value for name, value in given.items() if name not in fixed_by_the_image}
-    assert config["services"]["scheduler"]["environment"] == expected
+    expected = {name: value for name, value in given.items() if name not in FIXED_BY_THE_IMAGE}
+    assert config["services"][service]["environment"] == expected
 
 
 def test_stop_waits_longer_than_a_drain_may_take() -> None:
