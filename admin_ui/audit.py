@@ -10,20 +10,20 @@ import json
 import logging
 import mmap
 import os
-import re
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from admin_ui.auth import User
 from admin_ui.errors import StorageError
 from admin_ui.files import sync_folder
-from admin_ui.model import iso
+from admin_ui.model import REQUEST_ID, iso
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ FILE_NAME = "audit.log"
 MAX_BYTES = 10 << 20
 BACKUPS = 20
 MOST_REMEMBERED = 4096
-ID = re.compile(r"[0-9a-f-]{36}\Z")
 
 Details = Mapping[str, Any]
 
@@ -61,7 +60,7 @@ class AuditLog:
         self._backups = backups
         self._now = now
         self._lock = threading.Lock()
-        self._known: dict[str, Asked] = {}
+        self._known: dict[str, Asked | None] = {}
 
     def requested(self, user: User, action: str, job_name: str | None, details: Details | None = None) -> str:
         """Note that a change is about to be made; return its id, which may serve as a request's `request_id`.
@@ -71,6 +70,7 @@ class AuditLog:
         line_id = str(uuid.uuid4())
         line = _line("requested", line_id, user, action, job_name, details)
         self._write(line, durable=True)
+        self._remember(line_id, Asked(user.username, action, job_name))
         return line_id
 
     def outcome(
@@ -113,13 +113,30 @@ class AuditLog:
 
     def who_asked(self, line_id: str) -> Asked | None:
         """Return what the `requested` line with this id says, None if no line that is kept has it."""
-        if not ID.match(line_id):
+        if not REQUEST_ID.fullmatch(line_id):
             return None
-        if line_id not in self._known and (found := self._search(line_id)) is not None:
+        if line_id in self._known:
+            return self._known[line_id]
+        # What is not found is remembered, too: the line is written before anybody can know its id.
+        return self._remember(line_id, self._search(line_id))
+
+    def confirmed_by(
+        self, request_id: str | None, requested_by: str | None, *, job_name: str, action: str = "trigger_job"
+    ) -> bool:
+        """Return whether this log holds that request, by that name, for that action and job.
+
+        Anybody who can write a request file can put any name in it.
+        """
+        if request_id is None or requested_by is None:
+            return False
+        return self.who_asked(request_id) == Asked(requested_by, action, job_name)
+
+    def _remember(self, line_id: str, asked: Asked | None) -> Asked | None:
+        with self._lock:
             if len(self._known) >= MOST_REMEMBERED:
-                self._known.clear()
-            self._known[line_id] = found
-        return self._known.get(line_id)
+                self._known = {}
+            self._known[line_id] = asked
+        return asked
 
     def _try(self, line: dict[str, Any]) -> bool:
         try:
@@ -178,8 +195,10 @@ class AuditLog:
 
     def _search(self, line_id: str) -> Asked | None:
         needle = f'"id": "{line_id}"'.encode()
-        for path in self._files():
-            for line in _lines_with(path, needle):
+        with ExitStack() as opened:
+            with self._lock:  # a rotation meanwhile would take a file from under its name
+                files = [opened.enter_context(file) for file in map(_opened, self._files()) if file is not None]
+            for line in chain.from_iterable(_lines_with(file, needle) for file in files):
                 if line.get("id") == line_id and line.get("event") == "requested":
                     return Asked(line["username"], line["action"], line["job_name"])
         return None
@@ -204,10 +223,17 @@ def _encoded(line: dict[str, Any]) -> bytes:
     return json.dumps(line, default=str).encode()
 
 
-def _lines_with(path: Path, needle: bytes) -> Iterator[dict[str, Any]]:
-    """Yield the lines of a file that hold `needle`; a file that is gone, empty or unreadable has none."""
+def _opened(path: Path) -> BinaryIO | None:
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return open(path, "rb")
+    except OSError:
+        return None  # not there (yet), or nothing that can be read
+
+
+def _lines_with(file: BinaryIO, needle: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file that hold `needle`; an empty file has none."""
+    try:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             at = data.find(needle)
             while at >= 0:
                 end = data.find(b"\n", at)

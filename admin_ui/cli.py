@@ -62,11 +62,14 @@ def _start(settings: Settings) -> int:
 
     from admin_ui.app import create_app
     from admin_ui.job_management_service import JobManagementService
+    from admin_ui.page.mount import mount_page
 
-    service = JobManagementService(settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir)
+    service = JobManagementService(
+        settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir, keep_days=settings.keep_days
+    )
     # The guard judges forwarded headers; uvicorn must leave them, and the address of the peer, as they are.
     uvicorn.run(
-        create_app(settings, service=service),
+        create_app(settings, service=service, mount_page=mount_page),
         host=settings.host,
         port=settings.port,
         proxy_headers=False,

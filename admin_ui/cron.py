@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from croniter import croniter
 
@@ -119,12 +119,18 @@ def is_valid(expression: object) -> bool:
 
 def zone_named(name: object) -> ZoneInfo:
     """Return the IANA time zone `name`. Raises ScheduleError if there is none."""
-    if isinstance(name, str) and ZONE_NAME.fullmatch(name) and name.split("/")[0] not in NO_ZONES:
+    if isinstance(name, str) and _is_zone_name(name):
         try:
             return ZoneInfo(name)
         except (KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
             pass
     raise ScheduleError("expected an IANA time zone such as Europe/Berlin or UTC")
+
+
+@cache
+def zone_names() -> tuple[str, ...]:
+    """Return the names of all time zones, sorted."""
+    return tuple(sorted(name for name in available_timezones() if _is_zone_name(name)))
 
 
 def next_times(schedule: Schedule, after: datetime, count: int) -> list[datetime]:
@@ -134,6 +140,10 @@ def next_times(schedule: Schedule, after: datetime, count: int) -> list[datetime
         after = schedule.next_after(after)
         times.append(after)
     return times
+
+
+def _is_zone_name(name: str) -> bool:
+    return ZONE_NAME.fullmatch(name) is not None and name.split("/")[0] not in NO_ZONES
 
 
 @lru_cache(REMEMBERED)

@@ -1,13 +1,17 @@
-"""The route that sends a run's whole output: the file byte for byte, or the text that only the journal has."""
+"""What can be downloaded: a run's whole output, byte for byte, and the log entries of a job that a filter lets through.
+
+An incomplete download says so in its file's name.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -20,10 +24,13 @@ from admin_ui.settings import Settings
 
 # Whatever a browser makes of the bytes, nothing in them runs or loads.
 POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+MOST_LOG_ENTRIES = 100_000
+LOG_SEARCH_SECONDS = 10.0
+ENTRIES_AT_ONCE = 100  # each may hold 64 KiB of output
 
 
 class Download:
-    """The route /download/{job}/{run_id}.{stdout|stderr}."""
+    """The routes /download/{job}/{run_id}.{stdout|stderr} and /download/log/{job}.jsonl?search=…&status=…"""
 
     def __init__(self, settings: Settings, audit: AuditLog, service: JobManagementService | None) -> None:
         self._role = settings.role
@@ -32,10 +39,41 @@ class Download:
         self._service = service
 
     def routes(self) -> list[Route]:
-        """Return the route, to be mounted at the root."""
-        return [Route("/download/{job}/{file}", self.get, methods=["GET"])]
+        """Return the routes, to be mounted at the root."""
+        return [
+            Route("/download/log/{job}.jsonl", self.log, methods=["GET"]),
+            Route("/download/{job}/{file}", self.output, methods=["GET"]),
+        ]
 
-    async def get(self, request: Request) -> Response:
+    async def log(self, request: Request) -> Response:
+        """Send a job's log entries as JSON lines, newest first: those with the text and the status, as `find_job_logs`.
+
+        At most 100,000, and what ten seconds of searching find; `X-Complete` says whether that is all.
+        """
+        user = require_role(get_user_from_request(request), self._role)
+        if self._service is None:
+            return PlainTextResponse("There is no history here.", 404)
+        job, service = request.path_params["job"], self._service
+        wanted = {name: request.query_params.get(name) or None for name in ("search", "status")}
+        try:
+            found = await asyncio.to_thread(
+                service.find_log_lines, job, MOST_LOG_ENTRIES, seconds=LOG_SEARCH_SECONDS, **wanted
+            )
+        except ValidationError as error:
+            return PlainTextResponse(f"{error}.", 400)
+        except StorageError as error:
+            return PlainTextResponse(f"{error}.", 503)
+        numbers = found.numbers
+        if request.method == "GET":
+            details = {**wanted, "entries": len(numbers)}
+            await asyncio.to_thread(self._audit.viewed, user, "download_log", job, details)
+        else:
+            numbers = ()
+        name = f"{job}.log.jsonl" if found.complete else f"{job}.log.part.jsonl"
+        headers = {**_attachment(name), "x-complete": str(found.complete).lower()}
+        return StreamingResponse(_json_lines(service, numbers), 200, headers, "application/x-ndjson")
+
+    async def output(self, request: Request) -> Response:
         """Send what there is at this moment, also of a run that goes on."""
         user = require_role(get_user_from_request(request), self._role)
         job, file = request.path_params["job"], request.path_params["file"]
@@ -71,8 +109,7 @@ class OutputResponse(Response):
         self._stack = stack
         self._output = output
         self.headers["content-length"] = str(output.size)
-        self.headers["content-disposition"] = f'attachment; filename="{name}"'
-        self.headers["content-security-policy"] = POLICY
+        self.headers.update(_attachment(name))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes; a file that shrinks meanwhile breaks the answer off, so that nobody takes it for whole."""
@@ -86,3 +123,14 @@ class OutputResponse(Response):
             if left:
                 raise OSError(f"an output file shrank by {left} bytes while it was sent")
             await send({"type": "http.response.body", "body": b""})
+
+
+def _attachment(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"', "content-security-policy": POLICY}
+
+
+def _json_lines(service: JobManagementService, numbers: tuple[int, ...]) -> Iterator[bytes]:
+    for first in range(0, len(numbers), ENTRIES_AT_ONCE):
+        entries = service.read_log_lines(numbers[first : first + ENTRIES_AT_ONCE])
+        # In ASCII: nothing in it turns a terminal's text around or moves its cursor.
+        yield "".join(json.dumps(entry) + "\n" for entry in entries).encode()

@@ -20,9 +20,15 @@ class NotAuthorized(AdminError):
 class JobNotFoundError(AdminError):
     """No definition has this name; nothing was changed."""
 
-    def __init__(self, job_name: str) -> None:
-        super().__init__(f"there is no job called {job_name!r}")
-        self.job_name = job_name
+    def __init__(self, name: str, what: str = "job called") -> None:
+        super().__init__(f"there is no {what} {name!r}")
+
+
+class RunNotFoundError(JobNotFoundError):
+    """The history has no run of this id; nothing was changed."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(run_id, "run in the history called")
 
 
 class JobAlreadyExistsError(AdminError):

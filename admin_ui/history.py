@@ -49,6 +49,10 @@ class History:
         self.skipped_lines = 0
         self.changes: dict[str, int] = {}
         """By job, how often its runs changed since the index was opened: what was read of a job before is stale."""
+
+        self.version = 0
+        """Grows with all that changes in the index."""
+
         self._followers = {JOURNAL: Follower(logs / JOURNAL), MAIN_LOG: Follower(logs / MAIN_LOG)}
         self._keep = timedelta(days=keep_days)
         self._forget_at = 0.0
@@ -81,6 +85,7 @@ class History:
         with self._polling:
             if self.database.open():
                 self.changes = {}
+                self.version += 1
                 for follower in self._followers.values():
                     follower.forget()
             try:
@@ -139,8 +144,19 @@ class History:
         self.problem = None
         return True
 
-    def _waited_for(self) -> _Waiting:
-        return _Waiting(self)
+    @contextmanager
+    def _waited_for(self) -> Iterator[None]:
+        """Count somebody who waits for news, so that the thread looks for it more often."""
+        self._count_waiting(1)
+        try:
+            yield
+        finally:
+            self._count_waiting(-1)
+
+    def _count_waiting(self, by: int) -> None:
+        with self._news:
+            self._waiting += by
+            self._news.notify_all()
 
     # Lines
 
@@ -154,6 +170,7 @@ class History:
                 touched: set[str] = set()
                 taken = sum(self._take(connection, log, line, touched) for line in batch.lines)
                 self._remember(connection, log, batch)
+            self.version += 1
             for job_name in touched:
                 self.changes[job_name] = self.changes.get(job_name, 0) + 1
             count += taken
@@ -209,24 +226,7 @@ class History:
                 )
                 more = more or done.rowcount == FORGET_LINES
                 connection.execute("DELETE FROM answers WHERE at < ?", (before,))
-
-
-class _Waiting:
-    """Counts somebody who waits for news, so that the thread looks for it more often."""
-
-    def __init__(self, history: History) -> None:
-        self._history = history
-
-    def __enter__(self) -> None:
-        self._change(1)
-
-    def __exit__(self, *_: object) -> None:
-        self._change(-1)
-
-    def _change(self, by: int) -> None:
-        with self._history._news:
-            self._history._waiting += by
-            self._history._news.notify_all()
+            self.version += bool(old) or done.rowcount > 0
 
 
 # What a line changes

@@ -9,9 +9,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -36,7 +37,8 @@ SETTLED_NS = 1_000_000_000
 class JobFile:
     """One definition file as it was read. Invalid ones have `errors` and no `config`; unreadable ones no `sha256`.
 
-    `name` is the job it defines or seems to define. `document` and `text` are there as far as they can be read.
+    `name` is the job it defines or seems to define. `document`, `text` and `modified`, the time of the last change
+    (UTC), are there as far as they can be read.
     """
 
     file: str
@@ -47,13 +49,22 @@ class JobFile:
     config: JobConfig | None = None
     errors: Mapping[str, str] | None = None
     duplicate_of: str | None = None
+    modified: datetime | None = None
 
 
 class JobFiles:
-    """The files below one directory. Thread-safe; unchanged files are not read again by a listing."""
+    """The files below one directory. Thread-safe; unchanged files are not read again by a listing.
 
-    def __init__(self, directory: str | Path) -> None:
+    `version` counts the changes that were made here. `on_change` hears of each: the job's name and the sha256 of
+    what was written, None if the file was removed.
+    """
+
+    def __init__(
+        self, directory: str | Path, on_change: Callable[[str, str | None], None] = lambda job_name, sha256: None
+    ) -> None:
         self.directory = Path(directory)
+        self.version = 0
+        self._on_change = on_change
         self._changing = threading.Lock()
         self._lock = threading.Lock()
         self._known: dict[str, tuple[tuple[int, ...], JobFile]] = {}
@@ -64,12 +75,14 @@ class JobFiles:
         Of several files with one name the first counts; the others say so in `errors` and `duplicate_of`.
         """
         try:
-            names = sorted(name for name in os.listdir(self.directory) if is_definition(name))
+            with os.scandir(self.directory) as listed:
+                entries = sorted((each for each in listed if is_definition(each.name)), key=lambda each: each.name)
         except OSError as error:
             raise StorageError(f"the jobs directory cannot be listed: {error.strerror}") from None
-        found = [self._look(name) for name in names]
+        found = [self._look(entry) for entry in entries]
         with self._lock:
-            self._known = {name: self._known[name] for name in names if name in self._known}
+            for name in self._known.keys() - {entry.name for entry in entries}:
+                del self._known[name]
         first: dict[str, str] = {}
         return [_judged(each, first) for each in found if each is not None]
 
@@ -91,11 +104,13 @@ class JobFiles:
                 raise JobAlreadyExistsError(config.name, taken.file)
             file = f"{config.name}.json"
             try:
-                write_new(self.directory / file, _written(document))
+                data = _written(document)
+                write_new(self.directory / file, data)
             except FileExistsError:
                 raise JobAlreadyExistsError(config.name, file) from None
             except OSError as error:
                 raise _unwritable(file, error) from None
+            self._changed(config.name, digest(data))
         return self._read(file)
 
     def update(
@@ -121,6 +136,7 @@ class JobFiles:
             data = edit(current.text, changes, remove).encode()
             if data != current.text.encode():
                 self._replace(current, data)
+                self._changed(job_name, digest(data))
         return self._read(current.file)
 
     def delete(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
@@ -147,9 +163,14 @@ class JobFiles:
                 raise JobNotFoundError(job_name) from None
             except OSError as error:
                 raise _unwritable(current.file, error) from None
+            self._changed(job_name, None)
         if found.sha256 != current.sha256:
             raise ConflictError(current.file, found.text, found.sha256)
         return current
+
+    def _changed(self, job_name: str, sha256: str | None) -> None:
+        self._on_change(job_name, sha256)
+        self.version += 1
 
     def _replace(self, current: JobFile, data: bytes) -> None:
         path = self.directory / current.file
@@ -179,26 +200,22 @@ class JobFiles:
             raise ConflictError(current.file, current.text, current.sha256)
         return current
 
-    def _look(self, file: str) -> JobFile | None:
+    def _look(self, entry: os.DirEntry[str]) -> JobFile | None:
         """Return what a file holds, from memory if it is unchanged; None if it is gone meanwhile."""
-        path = self.directory / file
-        try:
-            seen = _fingerprint(os.lstat(path), os.stat(path))
-        except OSError:
-            seen = None
-        known = self._known.get(file)
-        if known is not None and seen is not None and known[0] == seen:
+        seen = _fingerprint(entry)
+        known = self._known.get(entry.name)
+        if known is not None and known[0] == seen:
             return known[1]
         try:
-            found = self._read(file)
+            found = self._read(entry.name)
         except FileNotFoundError:
             return None
         with self._lock:
             # A file that was changed just now may change again without another time or size.
-            if seen is not None and time.time_ns() - max(seen) > SETTLED_NS:
-                self._known[file] = (seen, found)
+            if seen is not None and time.time_ns() - seen[0] > SETTLED_NS:
+                self._known[entry.name] = (seen, found)
             else:
-                self._known.pop(file, None)
+                self._known.pop(entry.name, None)
         return found
 
     def _read(self, file: str) -> JobFile:
@@ -209,10 +226,11 @@ class JobFiles:
         if shown != file:
             return JobFile(shown, name, errors={"": "expected a file name in UTF-8; rename the file"})
         try:
-            data, _ = read_below(self.directory, file)
+            data, status = read_below(self.directory, file)
         except FileUnreadable as error:
             return JobFile(file, name, errors={"": str(error)})
-        known = JobFile(file, name, digest(data), data.decode("utf-8", "backslashreplace"))
+        text = data.decode("utf-8", "backslashreplace")
+        known = JobFile(file, name, digest(data), text, modified=_instant(status.st_mtime))
         try:
             document = read_json(data)
         except ValueError as error:
@@ -261,8 +279,25 @@ def _written(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
-def _fingerprint(own: os.stat_result, target: os.stat_result) -> tuple[int, ...]:
-    return (own.st_ino, own.st_ctime_ns, target.st_ino, target.st_size, target.st_mtime_ns, target.st_ctime_ns)
+def _fingerprint(entry: os.DirEntry[str]) -> tuple[int, ...] | None:
+    """Return what changes with a file's content, and with what a link leads to; first the newest of its times.
+
+    None if that cannot be seen.
+    """
+    try:
+        own = entry.stat(follow_symlinks=False)
+        target = entry.stat() if entry.is_symlink() else own
+    except OSError:
+        return None
+    times = (own.st_ctime_ns, target.st_ctime_ns, target.st_mtime_ns)
+    return (max(times), *times, own.st_ino, target.st_ino, target.st_size)
+
+
+def _instant(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):  # a file's time may be set to any year
+        return None
 
 
 def _unwritable(file: str, error: OSError) -> StorageError:

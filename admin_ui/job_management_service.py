@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import tempfile
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from admin_ui import cron, output, queries, words
+from admin_ui import cron, output, queries, schema, words
 from admin_ui.errors import (
     JobNotFoundError,
     RequestRejected,
+    RunNotFoundError,
     ScheduleError,
     SchedulerSilent,
     StorageError,
@@ -30,52 +29,21 @@ from admin_ui.errors import (
 from admin_ui.files import sync_folder
 from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
-from admin_ui.model import JOB_NAME, RUN_ID, STATUSES, JobConfig, JobResult
+from admin_ui.model import JOB_NAME, RUN_ID, JobConfig, JobResult
 from admin_ui.output import Output, Outputs
-from admin_ui.queries import Answer, Filter, Found, HistoryRow, Page, Recent
+from admin_ui.overview import PAUSE, Overview, Overviews, is_paused, known_zone
+from admin_ui.own_writes import OwnWrites
+from admin_ui.queries import Answer, Filter, Found, HistoryRow, Lines, Page, Recent
 from admin_ui.requests import Request, Requests
-from admin_ui.scheduler_state import SchedulerState, scheduler_state
 
 LOG = logging.getLogger(__name__)
-PAUSE = "PAUSE"
-HEARTBEAT = ".heartbeat"
 ANSWER_SECONDS = 10.0
 """How long the scheduler may take to answer a request before it counts as silent."""
 
-TRIGGER_SECONDS = 60.0
+RESULT_SECONDS = 60.0
+NEVER_STARTED = ("skipped", "missed")
 CLEAR_EVERY_SECONDS = 5.0
-FAILURES_OF = timedelta(hours=24)
 MOST_ROWS = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upcoming:
-    """A job's next scheduled time."""
-
-    job_name: str
-    at: datetime
-    zone: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overview:
-    """What an operator wants to see first. `failed`: the newest failure of each job in 24 h, and how many there were.
-
-    `loaded` says by job whether the scheduler goes by the file as it is now. `index_problem`: why the history may
-    be behind.
-    """
-
-    now: datetime
-    scheduler: SchedulerState
-    paused: bool
-    running: list[HistoryRow]
-    queued: list[HistoryRow]
-    failed: list[tuple[HistoryRow, int]]
-    upcoming: list[Upcoming]
-    invalid_files: list[JobFile]
-    loaded: Mapping[str, bool]
-    index_problem: str | None
-    skipped_lines: int
 
 
 class JobManagementService:
@@ -90,18 +58,18 @@ class JobManagementService:
         keep_days: float = 365,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.files = JobFiles(jobs_directory)
         self._scratch = None
         if data_directory is None:  # the index can always be made again from the logs
             self._scratch = tempfile.TemporaryDirectory(prefix="jobs-history-")
             data_directory = self._scratch.name
+        own_writes = OwnWrites(data_directory)
+        self.files = JobFiles(jobs_directory, own_writes.note)
         self.history = History(log_directory, data_directory, keep_days=keep_days)
-        self._jobs, self._logs = Path(jobs_directory), Path(log_directory)
+        self._overviews = Overviews(self.files, self.history, own_writes, Path(log_directory), clock)
+        self._jobs = Path(jobs_directory)
         self._requests = Requests(self._jobs)
         self._outputs = Outputs(log_directory)
         self._recents: dict[str, tuple[tuple[int, int], Recent]] = {}
-        self._next: dict[tuple[str, str], tuple[datetime, datetime]] = {}
-        """By schedule and zone: the next time, and as of when."""
         self._clock = clock
         self._stopping = threading.Event()
         self._cleaner: threading.Thread | None = None
@@ -179,43 +147,48 @@ class JobManagementService:
         job_name: str,
         *,
         requested_by: str = "",
-        timeout: float = TRIGGER_SECONDS,
-        on_accepted: Callable[[str], None] = lambda run_id: None,
+        request_id: str | None = None,
+        timeout: float = RESULT_SECONDS,
     ) -> JobResult:
-        """Have the scheduler run a job and return its result. `on_accepted` hears the run's id first.
+        """Have the scheduler run a job and return its result. Raises as `request_run` and `wait_for_result`."""
+        run_id = self.request_run(job_name, requested_by=requested_by, request_id=request_id)
+        return self.wait_for_result(run_id, timeout)
 
-        Raises JobNotFoundError, RequestRejected, SchedulerSilent, StorageError, and TriggerPending if the run has
-        not ended `timeout` seconds after it was accepted.
+    def request_run(self, job_name: str, *, requested_by: str = "", request_id: str | None = None) -> str:
+        """Have the scheduler run a job; return the run's id as soon as it agreed.
+
+        `request_id` is the audit's id of this request. Raises JobNotFoundError, RequestRejected, SchedulerSilent
+        (the request stays), ValidationError (the id is none), StorageError.
         """
         self.files.get(job_name)
-        answer = self._ask("run", job_name, requested_by)
-        run_id = answer.run_ids[0]
-        on_accepted(run_id)
-        row = self.history.wait_for(lambda: self._ended(run_id), timeout)
+        return self._ask("run", job_name, requested_by, request_id).run_ids[0]
+
+    def wait_for_result(self, run_id: str, timeout: float = RESULT_SECONDS) -> JobResult:
+        """Return how a run ends. Raises RunNotFoundError, StorageError, TriggerPending if it goes on for longer than
+        `timeout` seconds, and RequestRejected if it never started.
+        """
+        row = self.history.wait_for(lambda: self._over(run_id), timeout)
         if row is None:
             raise TriggerPending(run_id)
-        if row.status not in STATUSES:
+        if row.status in NEVER_STARTED:
             raise RequestRejected(row.cause or row.status, f"run {run_id} was accepted, but did not start")
         found = self.get_result(run_id)
         if found is None:
-            raise StorageError(f"the result of run {run_id} is not in the history any more")
+            raise StorageError(f"how run {run_id} ended is not in the history")
         return found
 
-    def cancel_run(self, run_id: str, *, requested_by: str = "") -> None:
+    def cancel_run(self, run_id: str, *, requested_by: str = "", request_id: str | None = None) -> None:
         """Have the scheduler end a run that is going, queued or to be retried; returns when it agreed.
 
-        Raises JobNotFoundError (no such run), RequestRejected, SchedulerSilent, StorageError.
+        Raises RunNotFoundError and otherwise as `request_run`.
         """
-        row = self.get_run(run_id)
-        if row is None:
-            raise JobNotFoundError(run_id)
-        self._ask("cancel", row.job_name, requested_by, run_id=run_id)
+        self._ask("cancel", self._known_run(run_id).job_name, requested_by, request_id, run_id)
 
-    def cancel_job(self, job_name: str, *, requested_by: str = "") -> tuple[str, ...]:
-        """Have the scheduler end all runs of a job, a deleted one's too; return their ids. Raises as `cancel_run`."""
+    def cancel_job(self, job_name: str, *, requested_by: str = "", request_id: str | None = None) -> tuple[str, ...]:
+        """Have the scheduler end all runs of a job, a deleted one's too; return their ids. Raises as `request_run`."""
         if not JOB_NAME.fullmatch(job_name):
             raise JobNotFoundError(job_name)
-        return self._ask("cancel", job_name, requested_by).run_ids
+        return self._ask("cancel", job_name, requested_by, request_id).run_ids
 
     def pause(self) -> None:
         """Have nothing start by its schedule until `resume`. Raises StorageError."""
@@ -240,7 +213,7 @@ class JobManagementService:
 
     def is_paused(self) -> bool:
         """Return whether the pause file is there."""
-        return os.path.lexists(self._jobs / PAUSE)
+        return is_paused(self._jobs)
 
     def clear_requests(self) -> int:
         """Remove the requests that were answered and return how many. Raises StorageError."""
@@ -263,9 +236,22 @@ class JobManagementService:
     def find_job_logs(
         self, job_name: str, limit: int = 1000, *, search: str | None = None, status: str | None = None
     ) -> Found:
-        """Return what `get_job_logs` does, and whether the search reached the oldest entry."""
+        """Return what `get_job_logs` does, and whether that is all there is. Raises ValidationError."""
         with self.history.reading() as connection:
-            return queries.log_entries(connection, job_name, limit, search, status)
+            lines = queries.log_lines(connection, job_name, limit, search, status)
+            return Found(tuple(queries.log_entries(connection, lines.numbers)), lines.complete)
+
+    def find_log_lines(
+        self, job_name: str, limit: int, *, search: str | None = None, status: str | None = None, seconds: float
+    ) -> Lines:
+        """Find what `find_job_logs` returns, but to be read in parts; looks for so many seconds at most."""
+        with self.history.reading() as connection:
+            return queries.log_lines(connection, job_name, limit, search, status, seconds)
+
+    def read_log_lines(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        """Return the entries of lines that `find_log_lines` found. Raises StorageError."""
+        with self.history.reading() as connection:
+            return queries.log_entries(connection, numbers)
 
     def get_history_page(self, which: Filter, *, limit: int = 50, before: str | None = None) -> Page:
         """Return runs and passed-over times, newest first. Raises ValidationError for a filter that means nothing."""
@@ -307,10 +293,8 @@ class JobManagementService:
 
     @contextmanager
     def open_output(self, run_id: str, stream: str) -> Iterator[Output]:
-        """Give `stdout` or `stderr` of a run, from its file or the journal. Raises JobNotFoundError, StorageError."""
-        row = self.get_run(run_id)
-        if row is None:
-            raise JobNotFoundError(run_id)
+        """Give `stdout` or `stderr` of a run, from its file or the journal. Raises RunNotFoundError, StorageError."""
+        row = self._known_run(run_id)
         with self._outputs.open(row.job_name, run_id, stream) as found:
             if found is not None:
                 yield found
@@ -322,29 +306,11 @@ class JobManagementService:
     # At a glance
 
     def overview(self, *, upcoming: int = 10) -> Overview:
-        """Return what runs, waits, failed and comes next, and what is wrong. Raises StorageError."""
-        now = self._clock()
-        files = self.files.list()
-        with self.history.reading() as connection:
-            scheduler = scheduler_state(connection, now, self._heartbeat())
-            running = queries.active(connection, "running")
-            queued = queries.active(connection, "queued")
-            failed = queries.failures(connection, now - FAILURES_OF)
-            in_force = queries.in_force(connection)
-        valid = [each for each in files if each.config is not None]
-        return Overview(
-            now=now,
-            scheduler=scheduler,
-            paused=self.is_paused(),
-            running=running,
-            queued=queued,
-            failed=failed,
-            upcoming=self._upcoming([each.config for each in valid if each.config], scheduler.timezone, now)[:upcoming],
-            invalid_files=[each for each in files if each.config is None],
-            loaded={each.name: in_force.get(each.name) == each.sha256 for each in valid},
-            index_problem=self.history.problem,
-            skipped_lines=self.history.skipped_lines,
-        )
+        """Return what runs, waits, failed and comes next, and what is wrong. Raises StorageError.
+
+        A change that others make in the jobs directory may take a second to be seen.
+        """
+        return self._overviews.overview(upcoming)
 
     def next_runs(self, schedule: str, zone: str | None = None, n: int = 5) -> list[datetime]:
         """Return the next scheduled times (UTC). Raises ValidationError."""
@@ -354,10 +320,26 @@ class JobManagementService:
         """Return a schedule in words. Raises ValidationError."""
         return words.describe(_schedule(schedule, zone or self._default_zone()))
 
+    def zones(self) -> tuple[str, ...]:
+        """Return the names of all time zones that a definition may name, sorted."""
+        return cron.zone_names()
+
+    def defaults(self) -> dict[str, Any]:
+        """Return what the scheduler takes for optional fields that a definition does not name.
+
+        None: nothing fixed (`timezone`: the scheduler's own) or nothing at all (`retries`). A field of `retries` is
+        `retries.max_attempts` and so on.
+        """
+        return schema.defaults()
+
     # Inside
 
-    def _ask(self, action: str, job_name: str, requested_by: str, run_id: str | None = None) -> Answer:
-        request = self._requests.drop(action, job_name, requested_by=requested_by, now=self._clock(), run_id=run_id)
+    def _ask(
+        self, action: str, job_name: str, requested_by: str, request_id: str | None, run_id: str | None = None
+    ) -> Answer:
+        request = self._requests.drop(
+            action, job_name, requested_by=requested_by, now=self._clock(), run_id=run_id, request_id=request_id
+        )
         answer = self.history.wait_for(lambda: self._answer(request), ANSWER_SECONDS)
         if answer is None:
             raise SchedulerSilent(
@@ -368,39 +350,28 @@ class JobManagementService:
             raise RequestRejected(answer.reason, answer.detail)
         return answer
 
-    def _upcoming(self, jobs: list[JobConfig], default_zone: str | None, now: datetime) -> list[Upcoming]:
-        times = []
-        known, self._next = self._next, {}
-        for job in jobs:
-            if job.enabled:
-                zone = job.timezone or _known_zone(default_zone)
-                asked, at = known.get((job.schedule, zone), (now, now))
-                if not asked <= now < at:  # what was next then is not what is next now
-                    asked, at = now, cron.parse(job.schedule, zone).next_after(now)
-                self._next[job.schedule, zone] = asked, at
-                times.append(Upcoming(job_name=job.name, at=at, zone=zone))
-        return sorted(times, key=lambda each: (each.at, each.job_name))
-
     def _answer(self, request: Request) -> Answer | None:
         with self.history.reading() as connection:
             return queries.answer(connection, *request)
 
-    def _ended(self, run_id: str) -> HistoryRow | None:
+    def _known_run(self, run_id: str) -> HistoryRow:
         row = self.get_run(run_id)
-        return None if row is None or row.status in ("queued", "running") else row
+        if row is None:
+            raise RunNotFoundError(run_id)
+        return row
 
-    def _heartbeat(self) -> datetime | None:
-        try:
-            status = os.lstat(self._logs / HEARTBEAT)
-        except OSError:
-            return None
-        return datetime.fromtimestamp(status.st_mtime, UTC) if stat.S_ISREG(status.st_mode) else None
+    def _over(self, run_id: str) -> HistoryRow | None:
+        row = self._known_run(run_id)
+        return None if row.status in ("queued", "running") else row
 
     def _default_zone(self) -> str:
-        with self.history.reading() as connection:
-            return _known_zone(scheduler_state(connection, self._clock(), None).timezone)
+        return known_zone(self._overviews.scheduler(self._clock()).timezone)
 
     def _keep_clear(self) -> None:
+        try:
+            self.overview()  # the first one of many definitions takes seconds, which nobody needs to wait for
+        except StorageError as error:
+            LOG.warning("overview: %s", error)
         while not self._stopping.wait(CLEAR_EVERY_SECONDS):
             try:
                 self.clear_requests()
@@ -417,11 +388,3 @@ def _schedule(schedule: str, zone: str) -> cron.Schedule:
         return cron.parse(schedule, zone)
     except ScheduleError as error:
         raise ValidationError({"schedule": str(error)}) from None
-
-
-def _known_zone(name: str | None) -> str:
-    """Return the scheduler's own zone, UTC where it is not known yet (or the log names none that exists)."""
-    try:
-        return cron.zone_named(name).key
-    except ScheduleError:
-        return "UTC"

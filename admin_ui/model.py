@@ -10,7 +10,9 @@ from typing import Any, Self
 
 JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-REQUIRED = ("name", "schedule", "command", "working_directory", "enabled")
+REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Of the requests that this side makes: the text of a UUID, as the audit log's ids have it."""
+
 STATUSES = ("success", "failure", "timeout", "cancelled", "interrupted", "output_limit")
 """How a run can have ended; all but the first are failures."""
 

@@ -5,48 +5,59 @@ Files lie in `logs/output/<job>/<run_id>.stdout|.stderr`; below `logs/output` no
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import re
 import stat
 import threading
-import time
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from admin_ui import output_search
 from admin_ui.errors import StorageError, ValidationError
+from admin_ui.line_index import LineIndex
 from admin_ui.model import JOB_NAME, RUN_ID
+from admin_ui.output_search import Place
 
 DIRECTORY = "output"
 STREAMS = ("stdout", "stderr")
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY
 CHUNK_BYTES = 1 << 20
+COUNT_BYTES = 128 << 20  # a tenth of a second
+QUICK_BYTES = 16 << 20
+TAIL_BYTES = 4 << 20
 LONGEST_LINE = 16 << 10  # bytes of one line that are shown
 MOST_LINES = 5000
-LONGEST_SEARCH = 200
-SEARCH_SECONDS = 3.0
+SHOWN_BEFORE = 200
+LONGEST_CHARACTER = 4
+INSIDE_CHARACTERS = bytes(range(0x80, 0xC0))  # of UTF-8: all bytes but the first
 REMEMBERED_FILES = 64
-TAIL_BYTES = 64
 UNSAFE = re.compile(
-    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
-"""Controls, invisible characters, and what turns the direction of the text around it; a tab is harmless."""
+"""Controls, invisible characters, and what turns the direction of text. Tabs and newlines are harmless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line, made safe to show; numbers count from 1. `cut`: only its beginning is shown."""
+    """One line, made safe to show. Numbers count from 1; None while the lines of a large file are still counted.
 
-    number: int
+    Of a very long line a part is shown: so many bytes of it lie before that part (at least, if there is no number)
+    and after it.
+    """
+
+    number: int | None
     text: str
-    cut: bool = False
+    bytes_before: int = 0
+    bytes_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,96 +73,69 @@ def visible(text: str) -> str:
     return UNSAFE.sub(_escape, text)
 
 
-@dataclass(slots=True)
-class _Index:
-    """Where lines begin: after `marks[i]` bytes, `counts[i]` newlines were seen. Grows with its file.
-
-    `tail` is what stood before the last mark: a file that was emptied may have grown beyond it again.
-    """
-
-    marks: list[int] = field(default_factory=lambda: [0])
-    counts: list[int] = field(default_factory=lambda: [0])
-    tail: bytes = b""
-
-    def extend(self, file: BinaryIO, size: int) -> None:
-        """Count the newlines up to `size`; begin again if the file is not the one that was counted."""
-        if self.marks[-1] > size or self._tail(file) != self.tail:
-            self.marks, self.counts = [0], [0]
-        file.seek(self.marks[-1])
-        while self.marks[-1] < size and (chunk := file.read(min(CHUNK_BYTES, size - self.marks[-1]))):
-            at, count = self.marks[-1] + len(chunk), self.counts[-1] + chunk.count(b"\n")
-            if len(self.marks) > 1 and at - self.marks[-2] < CHUNK_BYTES:
-                self.marks[-1], self.counts[-1] = at, count
-            else:
-                self.marks.append(at)
-                self.counts.append(count)
-        self.tail = self._tail(file)
-
-    def _tail(self, file: BinaryIO) -> bytes:
-        file.seek(max(0, self.marks[-1] - TAIL_BYTES))
-        return file.read(min(TAIL_BYTES, self.marks[-1]))
-
-
 class Output:
     """One stream's bytes as they are at the moment. `size` in bytes; `whole` is False if a part is missing.
 
     Not thread-safe; made by `Outputs.open`.
     """
 
-    def __init__(self, file: BinaryIO, size: int, index: _Index, *, whole: bool = True) -> None:
+    def __init__(self, file: BinaryIO, size: int, index: LineIndex, *, whole: bool = True) -> None:
         self.size = size
         self.whole = whole
         self._file = file
         self._index = index
 
-    def line_count(self) -> int:
-        """Return how many lines there are; the last one may lack its newline."""
-        self._index.extend(self._file, self.size)
-        return self._index.counts[-1] + (self.size > 0 and self._byte(self.size - 1) != b"\n")
+    def line_count(self) -> int | None:
+        """Return how many lines there are; the last one may lack its newline.
+
+        None while they are not all counted. A call counts 128 MiB at most, and the next one goes on from there.
+        """
+        self._index.extend(self._file, min(self.size, self._index.counted + COUNT_BYTES))
+        return self._total()
 
     def lines(self, first: int, count: int) -> list[Line]:
-        """Return up to `count` lines from number `first` (1 or more) on, at most 5,000."""
-        total = self.line_count()
-        first, last = max(1, first), min(first + min(count, MOST_LINES) - 1, total)
+        """Return up to `count` lines from number `first` (1 or more) on, at most 5,000.
+
+        The file is read up to there if it was not before.
+        """
+        last = first + min(count, MOST_LINES) - 1
+        self._index.extend(self._file, self.size, last)
+        total = self._total()
+        first, last = max(1, first), last if total is None else min(last, total)
         if first > last:
             return []
-        self._file.seek(self._start_of(first))
-        return [self._next_line(number) for number in range(first, last + 1)]
+        lines, start = [], self._index.start_of(self._file, first)
+        for number in range(first, last + 1):
+            line, start = self._line_at(number, start, start)
+            lines.append(line)
+        return lines
 
     def tail(self, count: int) -> list[Line]:
-        """Return the last lines, at most 5,000."""
-        count = min(count, MOST_LINES)
-        return self.lines(max(1, self.line_count() - count + 1), count)
+        """Return the last lines, at most 5,000.
 
-    def search(self, text: str, limit: int = 200) -> Hits:
-        """Return the lines that hold the text, whatever the case, from the beginning on."""
-        if not text or len(text) > LONGEST_SEARCH:
-            raise ValidationError({"search": f"write 1 to {LONGEST_SEARCH} characters"})
-        pattern = re.compile(re.escape(text), re.IGNORECASE)
-        deadline = time.monotonic() + SEARCH_SECONDS
-        found: list[Line] = []
-        number = 1
-        for block in self._blocks():
-            decoded = block.decode("utf-8", "surrogateescape")
-            place = 0
-            for match in pattern.finditer(decoded):
-                if match.start() < place and found:
-                    continue  # one more in the same line
-                number += decoded.count("\n", place, match.start())
-                start = decoded.rfind("\n", 0, match.start()) + 1
-                end = decoded.find("\n", match.end())
-                end = len(decoded) if end < 0 else end
-                # A very long line is shown from a little before the text on.
-                shown_from = start if match.end() - start < LONGEST_LINE else match.start() - 200
-                if len(found) == limit:
-                    return Hits(tuple(found), complete=False)
-                found.append(_shown(number, decoded[shown_from:end]))
-                number += decoded.count("\n", match.start(), end + 1)
-                place = end + 1
-            number += decoded.count("\n", place)
-            if time.monotonic() > deadline:
-                return Hits(tuple(found), complete=False)
-        return Hits(tuple(found), complete=True)
+        Those of a large file that was not counted yet have no numbers, and are no more than its last 4 MiB hold.
+        """
+        count = min(count, MOST_LINES)
+        if self.size - self._index.counted <= QUICK_BYTES:
+            self._index.extend(self._file, self.size)
+            return self.lines((self._total() or 0) - count + 1, count)
+        data = self._read(self.size - TAIL_BYTES, TAIL_BYTES).removesuffix(b"\n")
+        first, *others = data.rsplit(b"\n", count)
+        if others:
+            return [_beginning(line) for line in others]
+        part = first[-LONGEST_LINE:]  # of one very long line
+        return [Line(None, _shown(part), bytes_before=len(first) - len(part))]
+
+    def search(self, text: str, limit: int = 200, *, regex: bool = False) -> Hits:
+        """Return the first lines that hold the text, or match the regular expression, whatever the case.
+
+        Raises ValidationError for nothing, too much, and what is no regular expression; StorageError.
+        """
+        if regex:
+            places, complete = output_search.matching(self._file, self.size, text, limit)
+        else:
+            places, complete = output_search.holding(self.chunks(), text, limit)
+        return Hits(tuple(map(self._line_around, places)), complete)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield exactly the bytes that there were when it was opened."""
@@ -161,47 +145,52 @@ class Output:
             left -= len(chunk)
             yield chunk
 
-    def _blocks(self) -> Iterator[bytes]:
-        """Yield the bytes in blocks that end with a line, but for lines that are longer than 16 MiB."""
-        rest = b""
-        for chunk in self.chunks():
-            end = chunk.rfind(b"\n") + 1
-            if end == 0 and len(rest) < 16 * CHUNK_BYTES:
-                rest += chunk
-            else:
-                yield rest + chunk[:end]
-                rest = chunk[end:]
-        yield rest
+    def _total(self) -> int | None:
+        if self._index.counted < self.size:
+            return None
+        return self._index.newlines + (self.size > 0 and self._read(self.size - 1, 1) != b"\n")
 
-    def _start_of(self, number: int) -> int:
-        """Return where line `number` begins."""
-        # The last mark with fewer newlines before it than the line has: the line begins behind it.
-        mark = max(0, bisect_right(self._index.counts, number - 2) - 1)
-        position, missing = self._index.marks[mark], number - 1 - self._index.counts[mark]
-        self._file.seek(position)
-        while missing > 0 and (chunk := self._file.read(CHUNK_BYTES)):
-            count = chunk.count(b"\n")
-            if count < missing:
-                missing -= count
-                position += len(chunk)
-                continue
-            place = -1
-            for _ in range(missing):
-                place = chunk.index(b"\n", place + 1)
-            position += place + 1
-            break
-        return position
-
-    def _next_line(self, number: int) -> Line:
+    def _line_at(self, number: int, start: int, shown_from: int) -> tuple[Line, int]:
+        """Return the line that begins at `start`, shown from `shown_from` on, and where the next one begins."""
+        self._file.seek(shown_from)
         data = self._file.readline(LONGEST_LINE + 1)
-        if len(data) > LONGEST_LINE and not data.endswith(b"\n"):
-            while (rest := self._file.readline(CHUNK_BYTES)) and not rest.endswith(b"\n"):
-                pass
-        return _shown(number, data.removesuffix(b"\n").decode("utf-8", "surrogateescape"))
+        before = shown_from - start
+        if len(data) <= LONGEST_LINE or data.endswith(b"\n"):
+            return Line(number, _shown(data.removesuffix(b"\n")), before), shown_from + len(data)
+        part = _whole_characters(data[:LONGEST_LINE])
+        end, following = self._end_of(number, shown_from + len(data))
+        return Line(number, _shown(part), before, end - shown_from - len(part)), following
 
-    def _byte(self, position: int) -> bytes:
+    def _end_of(self, number: int, position: int) -> tuple[int, int]:
+        """Return where a line ends, in which the file stands at `position`, and where the next one begins."""
+        rest = self._file.readline(CHUNK_BYTES)
+        end = position + len(rest)
+        if rest.endswith(b"\n"):
+            return end - 1, end
+        if end < self.size:  # the index leaps over what may be a gigabyte
+            self._index.extend(self._file, self.size, number)
+            if self._index.newlines >= number:
+                following = self._index.start_of(self._file, number + 1)
+                return following - 1, following
+        return self.size, self.size
+
+    def _line_around(self, place: Place) -> Line:
+        """Return a line that was found: from its beginning, or from a little before what was found in it."""
+        near = max(0, place.position - LONGEST_LINE // 2)
+        newline = self._read(near, place.position - near).rfind(b"\n")
+        if newline >= 0 or near == 0:
+            start = shown_from = near + newline + 1
+        else:
+            self._index.extend(self._file, self.size, place.number - 1)
+            start = self._index.start_of(self._file, place.number)
+            shown_from = place.position - SHOWN_BEFORE
+            head = self._read(shown_from, LONGEST_CHARACTER)
+            shown_from += len(head) - len(head.lstrip(INSIDE_CHARACTERS))
+        return self._line_at(place.number, start, shown_from)[0]
+
+    def _read(self, position: int, count: int) -> bytes:
         self._file.seek(position)
-        return self._file.read(1)
+        return self._file.read(count)
 
 
 class Outputs:
@@ -209,7 +198,7 @@ class Outputs:
 
     def __init__(self, log_directory: str | Path) -> None:
         self._logs = Path(log_directory)
-        self._indexes: OrderedDict[tuple[int, int], _Index] = OrderedDict()
+        self._indexes: OrderedDict[tuple[int, int], LineIndex] = OrderedDict()
         self._lock = threading.Lock()
 
     @contextmanager
@@ -243,12 +232,12 @@ class Outputs:
             raise StorageError("the output cannot be read: it is no regular file")
         return descriptor
 
-    def _index_of(self, status: os.stat_result) -> _Index:
+    def _index_of(self, status: os.stat_result) -> LineIndex:
         """Return a copy of what is known of a file's lines, and remember the copy: it will know more."""
         key = (status.st_dev, status.st_ino)
         with self._lock:
             known = self._indexes.pop(key, None)
-            index = _Index(list(known.marks), list(known.counts), known.tail) if known else _Index()
+            index = known.copy() if known else LineIndex()
             self._indexes[key] = index
             while len(self._indexes) > REMEMBERED_FILES:
                 self._indexes.popitem(last=False)
@@ -258,12 +247,23 @@ class Outputs:
 def from_text(text: str, *, whole: bool) -> Output:
     """Return output that is not in a file but in the journal."""
     data = text.encode("utf-8", "surrogatepass")
-    return Output(io.BytesIO(data), len(data), _Index(), whole=whole)
+    return Output(io.BytesIO(data), len(data), LineIndex(), whole=whole)
 
 
-def _shown(number: int, text: str) -> Line:
-    cut = len(text) > LONGEST_LINE
-    return Line(number, visible(text[:LONGEST_LINE].removesuffix("\r")), cut)
+def _beginning(data: bytes) -> Line:
+    part = data if len(data) <= LONGEST_LINE else _whole_characters(data[:LONGEST_LINE])
+    return Line(None, _shown(part), bytes_after=len(data) - len(part))
+
+
+def _shown(data: bytes) -> str:
+    return visible(data.removesuffix(b"\r").decode("utf-8", "surrogateescape"))
+
+
+def _whole_characters(data: bytes) -> bytes:
+    """Return the bytes without the beginning of a character whose rest is cut off."""
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    decoder.decode(data)
+    return data.removesuffix(decoder.getstate()[0])
 
 
 def _escape(match: re.Match[str]) -> str:

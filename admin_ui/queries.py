@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -114,10 +114,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Log entries as dictionaries, newest first; `complete` as in Page."""
+    """Log entries as dictionaries, newest first; `complete` as in Lines."""
 
     entries: tuple[dict[str, Any], ...]
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Journal lines by their numbers in the index, newest first. Not `complete`: there may be more, older ones."""
+
+    numbers: tuple[int, ...]
+    complete: bool
 
 
 def page(connection: sqlite3.Connection, which: Filter, limit: int, before: str | None = None) -> Page:
@@ -164,24 +172,43 @@ def output(connection: sqlite3.Connection, run_id: str, stream: str) -> tuple[st
     return None if row is None else (row[0], json.loads(row[1])[f"{column}_file"] is None)
 
 
-def log_entries(
-    connection: sqlite3.Connection, job_name: str, limit: int, search: str | None = None, status: str | None = None
-) -> Found:
-    """Return a job's journal lines. With `search`, those that hold the text (starts are found by their run's end)."""
+def log_lines(
+    connection: sqlite3.Connection,
+    job_name: str,
+    limit: int,
+    search: str | None = None,
+    status: str | None = None,
+    seconds: float = SEARCH_SECONDS,
+) -> Lines:
+    """Find a job's journal lines. With `search`, those that hold the text (starts are found by their run's end), as
+    far as they are found within so many seconds. Raises ValidationError.
+    """
     where, values = ["lines.job_name = ?"], [job_name]
     if status == FAILED:
         where.append("lines.status NOT IN ('', 'success')")
     elif status is not None:
         where.append("lines.status = ?")
         values.append(_known(status))
-    columns = "lines.seq, lines.document, lines.stdout, lines.stderr"
     if not search:
         rows = connection.execute(
-            f"SELECT {columns} FROM lines WHERE {' AND '.join(where)} ORDER BY lines.seq DESC LIMIT ?", (*values, limit)
+            f"SELECT seq FROM lines WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", (*values, limit + 1)
         )
-        return Found(tuple(map(_entry, rows)))
-    hits = _Hits(connection, columns, " AND ".join(where), values, search, (job_name, status))
-    return Found(tuple(_entry(row) for row, _ in zip(hits, range(limit), strict=False)), hits.complete)
+        numbers, complete = [seq for (seq,) in rows], True
+    else:
+        condition = " AND ".join(where)
+        hits = _Hits(connection, "lines.seq", condition, values, search, (job_name, status), seconds=seconds)
+        numbers = [seq for (seq,), _ in zip(hits, range(limit + 1), strict=False)]
+        complete = hits.complete
+    return Lines(tuple(numbers[:limit]), complete and len(numbers) <= limit)
+
+
+def log_entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the journal's entries of these lines, in their order, without those that were forgotten meanwhile."""
+    found = (
+        connection.execute("SELECT document, stdout, stderr FROM lines WHERE seq = ?", (number,)).fetchone()
+        for number in numbers
+    )
+    return [_entry(*row) for row in found if row is not None]
 
 
 def recent(connection: sqlite3.Connection, job_name: str) -> Recent:
@@ -225,16 +252,6 @@ def failures(connection: sqlite3.Connection, since: datetime) -> list[tuple[Hist
         row = connection.execute(f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.id = ?", of_job[:1]).fetchone()
         found.append((_row(row), len(of_job)))
     return found
-
-
-def job_names(connection: sqlite3.Connection) -> list[str]:
-    """Return every job that the index knows of, by jumping from name to name in an index."""
-    rows = connection.execute(
-        "WITH RECURSIVE names(name) AS (SELECT min(job_name) FROM runs UNION ALL"
-        " SELECT (SELECT min(job_name) FROM runs WHERE job_name > name) FROM names WHERE name IS NOT NULL)"
-        " SELECT name FROM names WHERE name IS NOT NULL"
-    )
-    return [row[0] for row in rows]
 
 
 def answer(connection: sqlite3.Connection, request_id: str, action: str, job_name: str) -> Answer | None:
@@ -304,11 +321,12 @@ class _Hits:
         text: str,
         narrow: tuple[str | None, str | None],
         tables: str = "lines",
+        seconds: float = SEARCH_SECONDS,
     ) -> None:
         if len(text) > LONGEST_SEARCH or "\0" in text:
             raise ValidationError({"search": f"write at most {LONGEST_SEARCH} characters, none of them NUL"})
         self.complete = True
-        self._deadline = time.monotonic() + SEARCH_SECONDS
+        self._deadline = time.monotonic() + seconds
         self._indexed = len(text) >= SHORTEST_INDEXED
         verified = "has_text(?, lines.facts, lines.stdout, lines.stderr)"
         if self._indexed:
@@ -419,8 +437,7 @@ def _row(columns: tuple[Any, ...]) -> HistoryRow:
     )
 
 
-def _entry(row: tuple[Any, ...]) -> dict[str, Any]:
-    _, document, stdout, stderr = row
+def _entry(document: str, stdout: str, stderr: str) -> dict[str, Any]:
     entry: dict[str, Any] = json.loads(document)
     if entry["event"] == "job_complete":
         entry |= {"stdout": stdout, "stderr": stderr}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from admin_ui.errors import FileUnreadable, StorageError
+from admin_ui.errors import FileUnreadable, StorageError, ValidationError
 from admin_ui.files import read_below, read_json, write_new
-from admin_ui.model import JOB_NAME, iso
+from admin_ui.model import JOB_NAME, REQUEST_ID, iso
 
 DIRECTORY = "triggers"
 SUFFIX = ".json"
@@ -39,11 +39,24 @@ class Requests:
         self._directory = jobs_directory / DIRECTORY
 
     def drop(
-        self, action: str, job_name: str, *, requested_by: str, now: datetime, run_id: str | None = None
+        self,
+        action: str,
+        job_name: str,
+        *,
+        requested_by: str,
+        now: datetime,
+        run_id: str | None = None,
+        request_id: str | None = None,
     ) -> Request:
-        """Write a request and return it. Raises StorageError; nothing was asked for then."""
+        """Write a request and return it. `request_id` is a UUID's text, a new one if it is not given.
+
+        Raises ValidationError for another id, StorageError; nothing was asked for then.
+        """
         assert JOB_NAME.fullmatch(job_name), "names are checked before a path is built"
-        request = Request(secrets.token_hex(16), action, job_name)
+        request_id = str(uuid.uuid4()) if request_id is None else request_id
+        if not REQUEST_ID.fullmatch(request_id):
+            raise ValidationError({"request_id": "expected the text of a UUID, in small letters"})
+        request = Request(request_id, action, job_name)
         given = {
             **request._asdict(),
             "run_id": run_id,

@@ -42,6 +42,7 @@ def _route(methods: str, pattern: str, kind: Kind, max_body: int = 0) -> Route:
 
 HEALTH = _route("GET HEAD", "/healthz", Kind.OPEN)
 DOWNLOAD = _route("GET HEAD", r"/download/[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,128}\.(stdout|stderr)", Kind.PLAIN)
+LOG_DOWNLOAD = _route("GET HEAD", r"/download/log/[A-Za-z0-9_-]{1,64}\.jsonl", Kind.PLAIN)
 
 # Gradio serves many more (uploads, files, API pages, other people's files by address); none of them is needed.
 GRADIO = (
@@ -61,7 +62,7 @@ PASSWORD = (
 
 def routes_for(mode: AuthMode) -> tuple[Route, ...]:
     """Return the routes that exist with a way of signing in."""
-    return (HEALTH, DOWNLOAD, *GRADIO, *(PASSWORD if mode is AuthMode.PASSWORD else ()))
+    return (HEALTH, DOWNLOAD, LOG_DOWNLOAD, *GRADIO, *(PASSWORD if mode is AuthMode.PASSWORD else ()))
 
 
 def find(routes: Iterable[Route], method: str, path: str) -> Route | None:

@@ -51,6 +51,19 @@ def default_of(field: str) -> Any:
     return job_schema()["properties"][field].get("default")
 
 
+def defaults() -> dict[str, Any]:
+    """Return what holds for each optional field that a definition does not name, None where that is nothing fixed.
+
+    Fields of `retries` come as `retries.max_attempts` and so on, as in `problems`: what holds once it is named.
+    """
+    schema = job_schema()
+    optional = [field for field in schema["properties"] if field not in (*schema["required"], "$schema")]
+    of_retries = schema["properties"]["retries"]["properties"]
+    return {field: default_of(field) for field in optional} | {
+        f"retries.{field}": known["default"] for field, known in of_retries.items()
+    }
+
+
 def problems(document: object) -> dict[str, str]:
     """Return one message for each field of a job document that is wrong (key `""`: the whole); none if it is valid."""
     found: dict[str, str] = {}

@@ -17,6 +17,8 @@ from admin_ui.errors import SettingsError
 
 SECRET_FILE_BYTES = 64 << 10
 SHORTEST_PROXY_SECRET = 16
+MOST_DAYS = 36_500
+DAYS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")  # RFC 9110, token
 COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\Z")
@@ -52,6 +54,7 @@ class Settings:
     logs_dir: Path = Path("logs")
     audit_dir: Path = Path("logs/audit")
     data_dir: Path = Path("data")
+    keep_days: float = 365.0
     host: str = "127.0.0.1"
     port: int = 7860
     root_path: str = ""
@@ -130,6 +133,12 @@ def _path(text: str) -> Path:
     if "\0" in text:
         raise ValueError("expected a path")
     return Path(text)
+
+
+def _days(text: str) -> float:
+    if not DAYS.match(text) or not 0 < float(text) <= MOST_DAYS:
+        raise ValueError(f"expected a number of days, more than 0 and at most {MOST_DAYS:,}")
+    return float(text)
 
 
 def _port(text: str) -> int:
@@ -228,6 +237,7 @@ READERS: dict[str, Callable[[str], Any]] = {
     "ADMIN_LOGS_DIR": _path,
     "ADMIN_AUDIT_DIR": _path,
     "ADMIN_DATA_DIR": _path,
+    "ADMIN_KEEP_DAYS": _days,
     "ADMIN_HOST": str,
     "ADMIN_PORT": _port,
     "ADMIN_ROOT_PATH": _root_path,

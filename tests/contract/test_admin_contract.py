@@ -20,8 +20,10 @@ from hypothesis import strategies as st
 
 from admin_ui import cron as admin_cron
 from admin_ui import entries
+from admin_ui.audit import AuditLog
+from admin_ui.auth import User
 from admin_ui.cron import next_times
-from admin_ui.errors import RequestRejected
+from admin_ui.errors import RequestRejected, TriggerPending
 from admin_ui.errors import ScheduleError as AdminScheduleError
 from admin_ui.files import read_json as admin_read_json
 from admin_ui.job_files import JobFiles
@@ -318,17 +320,30 @@ def test_output_that_the_journal_holds_in_part_is_read_whole_from_its_file(live)
 
 def test_a_running_job_is_watched_and_cancelled(live):
     service, _ = live
-    started: list[str] = []
-    with pytest.raises(Exception, match="has not ended yet"):
-        service.trigger_job("slow", timeout=0.2, on_accepted=started.append)
+    run_id = service.request_run("slow")
+    with pytest.raises(TriggerPending):
+        service.wait_for_result(run_id, timeout=0.2)
     service.history.wait_for(lambda: service.overview().running or None, 5)
     with pytest.raises(RequestRejected) as refused:
         service.trigger_job("slow")
-    service.cancel_run(started[0], requested_by="anna")
+    service.cancel_run(run_id, requested_by="anna")
 
-    ended = service.history.wait_for(lambda: service.get_result(started[0]), 10)
     assert refused.value.reason == "already_running"
-    assert ended is not None and ended.status == "cancelled"
+    assert service.wait_for_result(run_id, timeout=10).status == "cancelled"
+
+
+def test_a_run_can_be_traced_to_the_line_in_the_audit_log_that_asked_for_it(live, tmp_path):
+    service, _ = live
+    audit = AuditLog(tmp_path)
+    request_id = audit.requested(User("anna", frozenset({"admin"}), "203.0.113.9"), "trigger_job", "good")
+    run_id = service.trigger_job("good", requested_by="anna", request_id=request_id, timeout=20).run_id
+    run = service.get_run(run_id)
+    other = service.get_run(service.trigger_job("good", requested_by="anna", timeout=20).run_id)
+
+    assert run.request_id == request_id
+    assert audit.confirmed_by(run.request_id, run.requested_by, job_name=run.job_name)
+    assert other.requested_by == "anna"
+    assert not audit.confirmed_by(other.request_id, other.requested_by, job_name=other.job_name)
 
 
 def test_the_scheduler_remembers_answered_requests_whose_files_are_cleared(live):

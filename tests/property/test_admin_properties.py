@@ -39,6 +39,10 @@ def service_on_files() -> Iterator[JobManagementService]:
             service.stop()
 
 
+def journal_of(service: JobManagementService) -> Path:
+    return service.files.directory.parent / "logs" / JOURNAL
+
+
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[JobManagementService, Daemon]]:
     """Give a service and the scheduler that it works with."""
@@ -144,7 +148,7 @@ def test_the_history_is_ordered_by_start_and_bounded_in_whatever_order_runs_ende
         for number, (name, start, status) in enumerate(some)
     ]
     with service_on_files() as service:
-        (service._logs / JOURNAL).write_bytes(lines.data(*entries))
+        journal_of(service).write_bytes(lines.data(*entries))
         service.refresh()
         for name in {name for name, _, _ in some}:
             history = service.get_job_history(name, limit)
@@ -178,7 +182,7 @@ def stories(draw: st.DrawFn) -> tuple[list[dict[str, Any]], str]:
 def test_filtering_logs_returns_the_entries_with_the_text_and_the_status_and_only_these(story, status):
     ended, term = story
     with service_on_files() as service:
-        (service._logs / JOURNAL).write_bytes(lines.data(*ended))
+        journal_of(service).write_bytes(lines.data(*ended))
         service.refresh()
         found = service.get_job_logs("job", search=term, status=status)
         by_status = service.get_job_logs("job", status=status)

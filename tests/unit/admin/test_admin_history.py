@@ -405,10 +405,31 @@ def test_a_place_that_is_none_is_refused(stocked, before):
 
 def test_log_entries_are_the_lines_of_the_job_newest_first(stocked):
     with stocked.database.read() as connection:
-        entries = queries.log_entries(connection, "job", 100).entries
+        lines = queries.log_lines(connection, "job", 100)
+        entries = queries.log_entries(connection, lines.numbers)
 
+    assert lines.complete
     assert [each["event"] for each in entries] == ["job_start", "job_skipped", *["job_complete"] * 3]
     assert entries[2] == failure("r4", 40, status="timeout", trigger="manual", request_id="q", reason="after 5 s")
+
+
+def test_log_lines_beyond_the_limit_are_told_of(stocked):
+    with stocked.database.read() as connection:
+        few, searched, none = (
+            queries.log_lines(connection, "job", limit, search)
+            for limit, search in ((4, None), (1, "job"), (5, "nowhere"))
+        )
+
+    assert (len(few.numbers), few.complete) == (4, False)
+    assert (len(searched.numbers), searched.complete) == (1, False)
+    assert (none.numbers, none.complete) == ((), True)
+
+
+def test_log_lines_that_were_forgotten_meanwhile_are_left_out(stocked):
+    with stocked.database.read() as connection:
+        number = queries.log_lines(connection, "job", 1).numbers[0]
+
+        assert len(queries.log_entries(connection, [number, 10**9])) == 1
 
 
 def test_results_are_the_ended_runs_with_their_output(stocked):

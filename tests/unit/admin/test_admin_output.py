@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from admin_ui import output
+from admin_ui import line_index, output, output_search, regex_search
 from admin_ui.errors import StorageError, ValidationError
 from admin_ui.output import Line, Outputs, from_text, visible
 
@@ -30,7 +30,7 @@ def show(outputs: Outputs):
     return outputs.open("job", "r1", "stdout")
 
 
-def texts(lines: list[Line]) -> list[tuple[int, str]]:
+def texts(lines: Sequence[Line]) -> list[tuple[int | None, str]]:
     return [(line.number, line.text) for line in lines]
 
 
@@ -47,7 +47,7 @@ def test_lines_are_counted_as_people_count_them(outputs, file, data, count):
 
 @pytest.mark.parametrize("chunk", [3, 64, 1 << 20])
 def test_any_range_of_lines_is_that_of_the_whole_text(outputs, file, monkeypatch, chunk):
-    monkeypatch.setattr(output, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(line_index, "CHUNK_BYTES", chunk)
     draw = random.Random(chunk)
     for _ in range(20):
         lines = ["x" * draw.choice((0, 1, 2, 3, 4, 9, 40)) + str(number) for number in range(draw.randint(1, 30))]
@@ -88,14 +88,91 @@ def test_a_very_long_line_is_cut_and_the_next_one_has_its_number(outputs, file):
 
     with show(outputs) as found:
         first, second = found.lines(1, 5)
-    assert (first.cut, len(first.text)) == (True, output.LONGEST_LINE)
-    assert (second.number, second.text) == (2, "next")
+    assert len(first.text) == output.LONGEST_LINE
+    assert (first.bytes_before, first.bytes_after) == (0, 10_000_000 - output.LONGEST_LINE)
+    assert second == Line(2, "next")
+
+
+@pytest.mark.parametrize("more", ["", "\n", "\nlast", "\r\n"])
+def test_a_cut_line_ends_with_a_whole_character_and_says_how_much_is_left(outputs, file, monkeypatch, more):
+    monkeypatch.setattr(output, "LONGEST_LINE", 8)
+    file.write_text("abcde€uvw" + more, newline="")
+
+    with show(outputs) as found:
+        (line,) = found.lines(1, 1)
+    assert (line.text, line.bytes_after) == ("abcde€", 3 + more.startswith("\r"))
+
+
+@pytest.mark.parametrize("chunk", [7, 64])
+@pytest.mark.parametrize("longest", [4, 40])
+def test_lines_of_any_length_have_true_numbers_and_are_counted_out(outputs, file, monkeypatch, chunk, longest):
+    for module in (line_index, output):
+        monkeypatch.setattr(module, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(output, "LONGEST_LINE", longest)
+    draw = random.Random(chunk * longest)
+    for _ in range(20):
+        lines = ["x" * draw.choice((0, 3, 4, 5, 50, 300)) for _ in range(draw.randint(1, 9))] + ["end"]
+        file.unlink(missing_ok=True)
+        file.write_text("\n".join(lines) + draw.choice(("", "\n")))
+        with show(outputs) as found:
+            seen = [(line.number, len(line.text) + line.bytes_after) for line in found.lines(1, 20)]
+            assert seen == [(number, len(line)) for number, line in enumerate(lines, 1)]
+
+
+def test_a_large_file_is_counted_step_by_step_and_its_number_of_lines_never_wrong(outputs, file, monkeypatch):
+    monkeypatch.setattr(output, "COUNT_BYTES", 10)
+    monkeypatch.setattr(line_index, "CHUNK_BYTES", 4)
+    file.write_text("a\n" * 12)
+    counts = []
+    for _ in range(4):
+        with show(outputs) as found:
+            counts.append(found.line_count())
+
+    assert counts == [None, None, 12, 12]
+
+
+def test_the_end_of_a_large_file_is_there_before_it_is_counted(outputs, file, monkeypatch):
+    monkeypatch.setattr(output, "QUICK_BYTES", 20)
+    monkeypatch.setattr(output, "TAIL_BYTES", 16)
+    file.write_text("".join(f"line {number}\n" for number in range(1, 10)))
+    with show(outputs) as found:
+        assert texts(found.tail(1)) == [(None, "line 9")]
+        assert texts(found.tail(100)) == [(None, "line 8"), (None, "line 9")]
+        assert texts(found.lines(3, 1)) == [(3, "line 3")]
+        found.line_count()
+    with show(outputs) as found:
+        assert texts(found.tail(2)) == [(8, "line 8"), (9, "line 9")]
+
+
+def test_the_end_of_a_large_file_may_be_one_long_line(outputs, file, monkeypatch):
+    monkeypatch.setattr(output, "QUICK_BYTES", 0)
+    monkeypatch.setattr(output, "TAIL_BYTES", 10)
+    monkeypatch.setattr(output, "LONGEST_LINE", 4)
+    file.write_text("x" * 50 + "end")
+    with show(outputs) as found:
+        assert found.tail(3) == [Line(None, "xend", bytes_before=6)]
+    file.write_text("x" * 50 + "\n" + "123456")
+    with show(outputs) as found:
+        assert found.tail(3) == [Line(None, "1234", bytes_after=2)]
+
+
+def test_an_index_that_is_copied_while_another_thread_counts_counts_right(file):
+    file.write_text("a\n" * 10)
+    index = line_index.LineIndex()
+    with file.open("rb") as data:
+        index.extend(data, 20)
+        torn = index.copy()
+        torn._tail = b"older"
+        torn.extend(data, 20)
+
+    assert (torn.newlines, torn.counted) == (10, 20)
 
 
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("plain\tü€😀", "plain\tü€😀"),
+        ("plain\tü€😀\nnext", "plain\tü€😀\nnext"),
+        ("nothing\u3164\u115f", "nothing\\u3164\\u115f"),
         ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
         ("live\u202eevil\u2066", "live\\u202eevil\\u2066"),
         ("a\rb\x00\x7f\x9b", "a\\x0db\\x00\\x7f\\x9b"),
@@ -116,12 +193,13 @@ def test_markup_is_left_to_the_page(outputs, file):
 
 
 @pytest.mark.parametrize("chunk", [5, 1 << 20])
-def test_a_search_finds_every_line_with_its_number_once(outputs, file, monkeypatch, chunk):
+@pytest.mark.parametrize(("text", "regex"), [("needle", False), ("ne{2}dle", True), ("^(x )?needle", True)])
+def test_a_search_finds_every_line_with_its_number_once(outputs, file, monkeypatch, chunk, text, regex):
     monkeypatch.setattr(output, "CHUNK_BYTES", chunk)
     file.write_bytes(b"one\nNeedle needle\n\nthree\nx needle\xff\nend\nNEEDLE")
 
     with show(outputs) as found:
-        hits = found.search("needle")
+        hits = found.search(text, regex=regex)
     assert [(line.number, line.text) for line in hits.lines] == [
         (2, "Needle needle"),
         (5, "x needle\\xff"),
@@ -130,39 +208,103 @@ def test_a_search_finds_every_line_with_its_number_once(outputs, file, monkeypat
     assert hits.complete
 
 
-def test_a_search_that_stops_at_its_limit_says_so(outputs, file):
+@pytest.mark.parametrize("regex", [False, True])
+def test_a_search_that_stops_at_its_limit_says_so(outputs, file, regex):
     file.write_text("a\n" * 10)
 
     with show(outputs) as found:
-        assert not found.search("a", 3).complete
-        assert found.search("a", 10).complete
+        few, all_of_them = found.search("a", 3, regex=regex), found.search("a", 10, regex=regex)
+    assert ([line.number for line in few.lines], few.complete) == ([1, 2, 3], False)
+    assert (len(all_of_them.lines), all_of_them.complete) == (10, True)
 
 
-def test_a_search_in_a_very_long_line_shows_what_is_around(outputs, file):
-    file.write_text("x" * 1_000_000 + "NEEDLE" + "y" * 1_000_000)
+@pytest.mark.parametrize("regex", [False, True])
+def test_a_search_in_a_very_long_line_shows_what_is_around(outputs, file, regex):
+    file.write_text("one\n" + "€" * 500_000 + "NEEDLE" + "y" * 1_000_000 + "\nneedle\n")
 
     with show(outputs) as found:
-        (line,) = found.search("needle").lines
-    assert line.text[:206] == "x" * 200 + "NEEDLE"
+        line, last = found.search("needle", regex=regex).lines
+    around = line.text.index("NEEDLE")
+    assert line.number == 2
+    assert 60 <= around <= 70 and set(line.text[:around]) == {"€"}
+    assert line.bytes_before + len(line.text.encode()) + line.bytes_after == 3 * 500_000 + 6 + 1_000_000
+    assert last == Line(3, "needle")
 
 
-@pytest.mark.parametrize("text", ["", "x" * 500])
-def test_a_search_for_nothing_or_too_much_is_refused(outputs, file, text):
+@pytest.mark.parametrize("regex", [False, True])
+def test_what_lies_across_two_blocks_of_a_very_long_line_is_found_once(outputs, file, monkeypatch, regex):
+    monkeypatch.setattr(regex_search, "LONGEST_BLOCK", 2000)
+    monkeypatch.setattr(output, "CHUNK_BYTES", 500)
+    for before in range(1990, 2002):
+        file.unlink(missing_ok=True)
+        file.write_text("\n" + "x" * before + "NEEDLE" + "y" * 3000 + "\nNEEDLE")
+        with show(outputs) as found:
+            assert [line.number for line in found.search("needle", regex=regex).lines] == [2, 3]
+
+
+def test_a_regular_expression_in_a_line_of_several_blocks_does_not_say_that_there_is_no_match(file, outputs):
+    file.write_text("x" * (regex_search.LONGEST_BLOCK + 5) + "\nplain\n")
+
+    with show(outputs) as found:
+        assert found.search("a.*b", regex=True) == output.Hits((), complete=False)
+        assert found.search("plain", regex=True).lines == (Line(2, "plain"),)
+
+
+def test_a_windows_line_ends_before_its_carriage_return(outputs, file):
+    file.write_bytes(b"one\r\ntwo\r\n")
+
+    with show(outputs) as found:
+        assert texts(found.search("e$", regex=True).lines) == [(1, "one")]
+
+
+def test_a_regular_expression_that_takes_for_ever_is_ended(outputs, file, monkeypatch):
+    monkeypatch.setattr(output_search, "SECONDS", 1.0)
+    file.write_text("first ab\n" + "a" * 60 + "\n")
+
+    with show(outputs) as found:
+        hits = found.search("(a+)+b", regex=True)
+    assert not hits.complete
+    assert texts(hits.lines) in ([], [(1, "first ab")])  # nothing, where even the start took longer
+
+
+def test_a_search_without_time_left_says_that_it_is_not_complete(outputs, file, monkeypatch):
+    monkeypatch.setattr(output_search, "SECONDS", -1.0)
+    file.write_text("needle\n")
+
+    with show(outputs) as found:
+        assert found.search("needle") == output.Hits((), complete=False)
+
+
+def test_output_in_the_journal_is_searched_with_regular_expressions_too():
+    found = from_text("one\ntwo\n", whole=True)
+
+    assert texts(found.search("^t.o$", regex=True).lines) == [(2, "two")]
+    assert texts(found.tail(1)) == [(2, "two")]
+
+
+@pytest.mark.parametrize("text", ["", "x" * 201, "a\nb", "a\0", "\ud800"])
+@pytest.mark.parametrize("regex", [False, True])
+def test_a_search_for_nothing_too_much_or_no_text_is_refused(outputs, file, text, regex):
     file.write_text("a")
     with show(outputs) as found, pytest.raises(ValidationError):
-        found.search(text)
+        found.search(text, regex=regex)
 
 
-def test_five_megabytes_are_searched_in_half_a_second(outputs, file):
-    line = "2026-06-01 12:00:00 worker 7 wrote 1234 rows into the table of orders, which is quite a lot\n"
-    file.write_text(line * 28_000 + "the NEEDLE\n" + line * 28_000)
+@pytest.mark.parametrize("pattern", ["(", "*", "[a", "(?P<", "a{99999999999}"])
+def test_what_is_no_regular_expression_says_so(outputs, file, pattern):
+    file.write_text("a")
+    with show(outputs) as found, pytest.raises(ValidationError, match="no regular expression"):
+        found.search(pattern, regex=True)
 
-    began = time.monotonic()
+
+def test_a_search_leaves_no_process_and_no_file_open(outputs, file):
+    file.write_text("a\n")
     with show(outputs) as found:
-        hits = found.search("needle")
-    assert [each.number for each in hits.lines] == [28_001]
-    assert hits.complete
-    assert time.monotonic() - began < 0.5
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            found.search("a", regex=True)
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert texts(found.lines(1, 1)) == [(1, "a")]  # whose place in the file nobody moved
 
 
 @pytest.mark.parametrize("data", [b"", bytes(range(256)) * 9000, b"\r\n\x1b\xff"])

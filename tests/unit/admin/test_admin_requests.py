@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui.errors import StorageError
+from admin_ui.errors import StorageError, ValidationError
 from admin_ui.requests import Request, Requests
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+UUID = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
 
 
 @pytest.fixture
@@ -56,6 +57,21 @@ def test_the_name_of_who_asks_is_made_fit_to_be_written(requests, folder, who, w
 
     (file,) = folder.iterdir()
     assert json.loads(file.read_text()).get("requested_by") == written
+
+
+def test_a_request_may_have_the_id_that_the_audit_log_gave_it(requests, folder):
+    request = requests.drop("run", "job", requested_by="", now=NOW, request_id=UUID)
+
+    assert request.request_id == UUID
+    assert [file.name for file in folder.iterdir()] == [f"job-{UUID}.json"]
+
+
+@pytest.mark.parametrize("request_id", ["", "q1", UUID.upper(), UUID + "\n", "../" + UUID, UUID[:-3] + "/../x"])
+def test_a_malformed_id_is_refused_and_nothing_is_written(requests, folder, request_id):
+    with pytest.raises(ValidationError):
+        requests.drop("run", "job", requested_by="", now=NOW, request_id=request_id)
+
+    assert not folder.exists()
 
 
 def test_a_request_that_cannot_be_written_is_an_error(requests, folder):

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from admin_ui import job_management_service
+from admin_ui import job_management_service, overview
 from admin_ui.errors import (
     JobNotFoundError,
     RequestRejected,
+    RunNotFoundError,
     SchedulerSilent,
     StorageError,
     TriggerPending,
@@ -29,6 +31,7 @@ from admin_ui.queries import Filter
 from tests.admin_lines import NOON, SHA256, accepted, append, checkpoint, complete, failure, line, start
 
 CONFIG = JobConfig("job", "0 2 * * *", "true", "/", True)
+UUID = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
 
 
 @pytest.fixture
@@ -118,12 +121,47 @@ def test_the_service_works_with_two_directories_and_without_being_started(root):
 def test_triggering_returns_the_result_of_the_run(service, root):
     service.create_job(CONFIG)
     answering(root, accepting, lambda request: start("r1"), lambda request: failure("r1", 5, stdout="out", exit_code=3))
-    heard: list[str] = []
 
-    result = service.trigger_job("job", requested_by="anna", timeout=5, on_accepted=heard.append)
+    result = service.trigger_job("job", requested_by="anna", request_id=UUID, timeout=5)
 
     assert (result.run_id, result.exit_code, result.stdout, result.status) == ("r1", 3, "out", "failure")
-    assert heard == ["r1"]
+    (file,) = (root / "jobs" / "triggers").iterdir()
+    assert {"request_id": UUID, "requested_by": "anna"}.items() <= json.loads(file.read_text()).items()
+
+
+def test_a_requested_run_has_its_id_as_soon_as_it_is_accepted_and_its_result_later(service, root):
+    service.create_job(CONFIG)
+    answering(root, accepting)
+    run_id = service.request_run("job", request_id=UUID)
+    with pytest.raises(TriggerPending):
+        service.wait_for_result(run_id, timeout=0)
+    append(root / "logs" / JOURNAL, start("r1"), complete("r1", 5))
+
+    assert run_id == "r1"
+    assert service.wait_for_result(run_id, timeout=5).status == "success"
+
+
+@pytest.mark.parametrize("call", ["request_run", "trigger_job", "cancel_job"])
+def test_a_malformed_request_id_asks_for_nothing(service, root, call):
+    service.create_job(CONFIG)
+
+    with pytest.raises(ValidationError):
+        getattr(service, call)("job", request_id="../x")
+
+    assert not (root / "jobs" / "triggers").exists()
+
+
+def test_there_is_no_waiting_for_a_run_that_is_not_known(service):
+    with pytest.raises(RunNotFoundError, match="there is no run in the history called 'r9'"):
+        service.wait_for_result("r9", timeout=30)
+
+
+def test_a_run_whose_end_was_never_read_has_no_result(service, root):
+    append(root / "logs" / JOURNAL, start("r1"), checkpoint(60))
+    service.refresh()
+
+    with pytest.raises(StorageError, match="how run r1 ended is not in the history"):
+        service.wait_for_result("r1", timeout=5)
 
 
 def test_a_run_that_goes_on_is_pending_and_named(service, root):
@@ -178,14 +216,15 @@ def test_a_cancel_names_the_run_and_its_job(service, root):
         return accepting(request)
 
     answering(root, accept)
-    service.cancel_run("r1", requested_by="anna")
+    service.cancel_run("r1", requested_by="anna", request_id=UUID)
 
-    assert {"action": "cancel", "job_name": "job", "run_id": "r1", "requested_by": "anna"}.items() <= asked[0].items()
+    wanted = {"action": "cancel", "job_name": "job", "run_id": "r1", "requested_by": "anna", "request_id": UUID}
+    assert wanted.items() <= asked[0].items()
 
 
 @pytest.mark.parametrize("run_id", ["none", "../x", ""])
 def test_a_run_that_is_not_known_cannot_be_cancelled(service, run_id):
-    with pytest.raises(JobNotFoundError):
+    with pytest.raises(RunNotFoundError):
         service.cancel_run(run_id)
 
 
@@ -245,7 +284,7 @@ def test_output_comes_from_its_file_or_else_from_the_journal(service, root):
 
 @pytest.mark.parametrize("run_id", ["none", "../../etc", "r1/../r1"])
 def test_output_of_a_run_that_is_not_known_is_an_error(service, run_id):
-    with pytest.raises(JobNotFoundError), service.open_output(run_id, "stdout"):
+    with pytest.raises(RunNotFoundError), service.open_output(run_id, "stdout"):
         pass
 
 
@@ -294,6 +333,79 @@ def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
     assert [each.file for each in seen.invalid_files] == ["bad.json"]
     assert seen.loaded == {"job": True, "later": False, "off": False}
     assert (seen.scheduler.status, seen.paused, seen.index_problem) == ("alive", True, None)
+
+
+def test_what_the_overview_shows_of_others_changes_is_a_second_old_at_most_and_of_its_own_new(
+    service, root, monkeypatch
+):
+    now = [time.monotonic()]
+    monkeypatch.setattr(overview, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    first = service.overview().files
+    (root / "jobs" / "others.json").write_text("{")
+    assert service.overview().files is first
+    now[0] += overview.KEPT_SECONDS
+    assert [each.file for each in service.overview().files] == ["others.json"]
+
+    service.create_job(CONFIG)
+    assert [each.file for each in service.overview().files] == ["job.json", "others.json"]
+    service.disable_job("job")
+    assert [each.config.enabled for each in service.overview().files if each.config] == [False]
+    service.delete_job("job")
+    assert [each.file for each in service.overview().files] == ["others.json"]
+
+
+def test_news_in_the_logs_are_in_the_next_overview(service, root):
+    assert service.overview().running == []
+    append(root / "logs" / JOURNAL, start("r1"))
+    service.refresh()
+    assert [row.run_id for row in service.overview().running] == ["r1"]
+    append(root / "logs" / JOURNAL, complete("r1"))
+    service.refresh()
+
+    assert service.overview().running == []
+
+
+def test_a_pause_is_in_the_next_overview(service, root):
+    assert not service.overview().paused
+    (root / "jobs" / "PAUSE").touch()
+
+    assert service.overview().paused
+
+
+def test_the_overview_tells_whose_files_others_changed(service, root):
+    service.create_job(CONFIG)
+    service.create_job(JobConfig("other", "0 2 * * *", "true", "/", True))
+    (root / "jobs" / "other.json").write_text(json.dumps({**CONFIG.to_document(), "name": "other", "enabled": False}))
+    changed_at = NOON - timedelta(hours=1)
+    os.utime(root / "jobs" / "other.json", (changed_at.timestamp(), changed_at.timestamp()))
+    service.disable_job("job")
+    seen = service.overview()
+
+    assert seen.changed_outside == {"other": changed_at}
+    service.update_job("other", JobConfig("other", "0 3 * * *", "true", "/", True))
+    assert service.overview().changed_outside == {}
+
+
+def test_a_save_that_changes_nothing_does_not_make_others_changes_one_s_own(service, root):
+    (root / "jobs" / "job.json").write_text(json.dumps(CONFIG.to_document()))
+    changed_at = NOON - timedelta(hours=1)
+    os.utime(root / "jobs" / "job.json", (changed_at.timestamp(), changed_at.timestamp()))
+    service.enable_job("job")
+    # Nothing was written here, so the overview may be a second old.
+    seen = service.history.wait_for(lambda: service.overview().changed_outside or None, 10)
+
+    assert seen == {"job": changed_at}
+
+
+def test_a_form_finds_the_zones_and_defaults(service):
+    zones = service.zones()
+    given = service.defaults()
+
+    assert list(zones) == sorted(zones)
+    assert {"UTC", "Europe/Berlin", "Australia/Lord_Howe"} <= set(zones)
+    assert all(service.describe("0 0 * * *", zone) for zone in zones[::50])
+    assert (given["timeout_seconds"], given["timezone"], given["retries"]) == (3600, None, None)
+    assert given["retries.max_attempts"] == 3
 
 
 def test_a_beating_heart_counts_as_a_sign_of_life(service, root):

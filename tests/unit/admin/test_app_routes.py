@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 from contextlib import contextmanager
@@ -13,14 +14,18 @@ from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import Route
 
+from admin_ui import download as downloads
 from admin_ui.app import create_app
 from admin_ui.audit import AuditLog
 from admin_ui.auth import USER_KEY, User, hashing
 from admin_ui.download import Download, OutputResponse
-from admin_ui.errors import NotAuthorized
+from admin_ui.errors import NotAuthorized, StorageError
+from admin_ui.history import JOURNAL
+from admin_ui.job_management_service import JobManagementService
 from admin_ui.output import CHUNK_BYTES, from_text
 from admin_ui.routes import FORM_BYTES, Kind, find, routes_for
 from admin_ui.settings import AuthMode
+from tests.admin_lines import append, complete, failure, start
 from tests.admin_web import (
     ANNA,
     AS_A_PAGE,
@@ -95,7 +100,11 @@ def test_every_route_that_is_served_is_in_the_guard_s_table_and_answers_nobody(t
 def test_nothing_describes_the_service_to_programs(tmp_path):
     app = app_in(tmp_path)
 
-    assert {route.path for route in own_routes(app)} == {"/healthz", "/download/{job}/{file}"}
+    assert {route.path for route in own_routes(app)} == {
+        "/healthz",
+        "/download/log/{job}.jsonl",
+        "/download/{job}/{file}",
+    }
     for path in ("/openapi.json", "/docs", "/redoc", "/docs/oauth2-redirect"):
         assert browser(app, **ANNA).get(path).status_code == 404
 
@@ -419,15 +428,16 @@ def test_a_download_is_for_admins(tmp_path, output):
     assert download(app, f"backup/{RUN}.stdout", VIEWER).status_code == 403
 
 
+@pytest.mark.parametrize("route", ["output", "log"])
 @pytest.mark.parametrize("user", [None, User("victor", frozenset({"staff"}), "")])
-def test_a_download_asks_for_the_role_itself_whoever_lets_a_request_through(tmp_path, output, user):
+def test_a_download_asks_for_the_role_itself_whoever_lets_a_request_through(tmp_path, output, user, route):
     (output / f"{RUN}.stdout").write_bytes(b"secret")
     settings = settings_in(tmp_path)
     download = Download(settings, AuditLog(settings.audit_dir), None)
     scope = {"type": "http", "method": "GET", "path_params": {"job": "backup", "file": f"{RUN}.stdout"}, USER_KEY: user}
 
     with pytest.raises(NotAuthorized):
-        asyncio.run(download.get(Request(scope)))
+        asyncio.run(getattr(download, route)(Request(scope)))
 
 
 def test_a_missing_output_is_a_404(tmp_path, output):
@@ -550,3 +560,104 @@ def test_a_download_that_is_broken_off_closes_the_file(tmp_path, output):
         ]
 
     assert not any(name.endswith(".stdout") for name in asyncio.run(ask()))
+
+
+@pytest.fixture
+def logged(tmp_path):
+    """Return an application and the service in it, which knows a few lines of one job."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "logs").mkdir()
+    append(
+        tmp_path / "logs" / JOURNAL,
+        start("r1", job_name="backup"),
+        complete("r1", 1, job_name="backup", stdout="alpha \u202e\x1b[31m"),
+        failure("r2", 2, job_name="backup", stderr="Alpha"),
+        failure("r3", 3, job_name="backup"),
+        complete("r4", 4, job_name="log", stdout="alpha"),
+    )
+    service = JobManagementService(
+        tmp_path / "jobs", tmp_path / "logs", data_directory=tmp_path / "data", keep_days=100_000
+    )
+    yield create_app(settings_in(tmp_path), service=service), service
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, {"search": "alpha"}, {"status": "failed"}, {"search": "alpha", "status": "failure"}, {"search": "nowhere"}],
+)
+def test_the_log_is_downloaded_as_it_is_filtered(logged, tmp_path, wanted, monkeypatch):
+    monkeypatch.setattr(downloads, "ENTRIES_AT_ONCE", 2)
+    app, service = logged
+    answer = browser(app, **ANNA).get("/download/log/backup.jsonl", params=wanted)
+
+    assert answer.status_code == 200
+    entries = [json.loads(line) for line in answer.text.splitlines()]
+    assert entries == list(service.find_job_logs("backup", **wanted).entries)
+    assert answer.text.isascii()
+    assert answer.headers["x-complete"] == "true"
+    assert answer.headers["content-disposition"] == 'attachment; filename="backup.log.jsonl"'
+    assert (answer.headers["x-content-type-options"], answer.headers["cache-control"]) == ("nosniff", "no-store")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    line = audit_lines(tmp_path)[-1]
+    assert (line["event"], line["action"], line["job_name"]) == ("viewed", "download_log", "backup")
+    assert line["details"] == {"search": None, "status": None, "entries": len(entries), **wanted}
+
+
+def test_a_log_that_is_not_downloaded_to_its_end_says_so(logged, monkeypatch):
+    monkeypatch.setattr(downloads, "MOST_LOG_ENTRIES", 2)
+    answer = browser(logged[0], **ANNA).get("/download/log/backup.jsonl")
+
+    assert [json.loads(line)["run_id"] for line in answer.text.splitlines()] == ["r3", "r2"]
+    assert answer.headers["x-complete"] == "false"
+    assert 'filename="backup.log.part.jsonl"' in answer.headers["content-disposition"]
+
+
+def test_a_search_that_finds_nothing_in_its_time_does_not_look_like_no_match(logged, monkeypatch):
+    monkeypatch.setattr(downloads, "LOG_SEARCH_SECONDS", -1.0)
+    answer = browser(logged[0], **ANNA).get("/download/log/backup.jsonl?search=alpha")
+
+    assert (answer.text, answer.headers["x-complete"]) == ("", "false")
+
+
+def test_a_job_called_log_has_its_log_and_its_output(logged, tmp_path):
+    folder = tmp_path / "logs" / "output" / "log"
+    folder.mkdir(parents=True)
+    (folder / "r4.stdout").write_bytes(b"whole")
+
+    assert json.loads(browser(logged[0], **ANNA).get("/download/log/log.jsonl").text)["run_id"] == "r4"
+    assert browser(logged[0], **ANNA).get("/download/log/r4.stdout").content == b"whole"
+
+
+def test_a_head_of_a_log_is_answered_and_is_no_view(logged, tmp_path):
+    answer = browser(logged[0], **ANNA).head("/download/log/backup.jsonl")
+
+    assert (answer.status_code, answer.content, answer.headers["x-complete"]) == (200, b"", "true")
+    assert audit_lines(tmp_path) == []
+
+
+@pytest.mark.parametrize("query", ["status=odd", f"search={'x' * 500}", "search=a%00b"])
+def test_a_filter_that_means_nothing_is_a_400_that_says_why(logged, query):
+    answer = browser(logged[0], **ANNA).get(f"/download/log/backup.jsonl?{query}")
+
+    assert answer.status_code == 400
+    assert query.partition("=")[0] in answer.text
+
+
+def test_the_log_is_for_admins_and_its_names_are_those_of_jobs(logged):
+    app, _ = logged
+
+    assert browser(app).get("/download/log/backup.jsonl").status_code == 401
+    assert browser(app, **VIEWER).get("/download/log/backup.jsonl").status_code == 403
+    for path in (f"/download/log/{'x' * 65}.jsonl", "/download/log/a.b.jsonl", "/download/log/backup.json"):
+        assert browser(app, **ANNA).get(path).status_code == 404
+
+
+def test_a_history_that_cannot_be_read_is_a_503(logged, monkeypatch):
+    app, service = logged
+
+    def failing(*arguments: object, **more: object) -> None:
+        raise StorageError("the index cannot be used")
+
+    monkeypatch.setattr(service, "find_log_lines", failing)
+    assert browser(app, **ANNA).get("/download/log/backup.jsonl").status_code == 503

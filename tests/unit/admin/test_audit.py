@@ -210,6 +210,44 @@ def test_who_asked_is_known_from_the_requested_line_also_in_a_rotated_file(tmp_p
     assert AuditLog(tmp_path).who_asked(line_id) == Asked("anna", "trigger_job", "backup")
 
 
+def test_who_asked_is_not_looked_for_again_once_it_was_not_found(log, tmp_path, monkeypatch):
+    unknown = "11111111-1111-1111-1111-111111111111"
+    line_id = log.requested(ANNA, "trigger_job", "backup")
+    assert log.who_asked(unknown) is None
+    monkeypatch.setattr(audit, "_opened", failing)
+
+    assert log.who_asked(unknown) is None
+    assert log.who_asked(line_id) == Asked("anna", "trigger_job", "backup")
+
+
+def test_what_is_remembered_of_who_asked_is_bounded(log, monkeypatch):
+    monkeypatch.setattr(audit, "MOST_REMEMBERED", 2)
+    ids = [log.requested(ANNA, "trigger_job", f"job{number}") for number in range(5)]
+
+    assert [log.who_asked(each) for each in ids] == [
+        Asked("anna", "trigger_job", f"job{number}") for number in range(5)
+    ]
+    assert len(log._known) <= 2
+
+
+def test_a_name_is_confirmed_only_by_a_request_of_that_name_action_and_job(log):
+    line_id = log.requested(ANNA, "trigger_job", "backup")
+    cancel_id = log.requested(ANNA, "cancel_run", "backup")
+
+    assert log.confirmed_by(line_id, "anna", job_name="backup")
+    assert log.confirmed_by(cancel_id, "anna", job_name="backup", action="cancel_run")
+    for request_id, name, job_name in (
+        (line_id, "root", "backup"),
+        (line_id, "anna", "other"),
+        (cancel_id, "anna", "backup"),
+        ("11111111-1111-1111-1111-111111111111", "anna", "backup"),
+        ("q1", "anna", "backup"),
+        (None, "anna", "backup"),
+        (line_id, None, "backup"),
+    ):
+        assert not log.confirmed_by(request_id, name, job_name=job_name)
+
+
 def test_who_asked_is_not_known_from_anything_but_a_requested_line(log):
     wanted = "11111111-1111-1111-1111-111111111111"
     log.viewed(User(f'"id": "{wanted}"', frozenset(), ""), "view_jobs", None, {"id": wanted, "event": "requested"})

@@ -47,6 +47,11 @@ def test_proxies_are_a_list_of_addresses_and_networks():
     assert settings.trusted_proxies == tuple(map(ip_network, ("10.0.0.7", "172.18.0.0/16", "fd00::/64")))
 
 
+@pytest.mark.parametrize(("text", "days"), [("30", 30), ("0.5", 0.5), ("36500", 36500)])
+def test_history_is_kept_for_a_number_of_days(text, days):
+    assert from_environment({"ADMIN_KEEP_DAYS": text}).keep_days == days
+
+
 def test_names_that_kubernetes_sets_for_a_service_called_admin_do_no_harm():
     assert from_environment({"ADMIN_PORT": "tcp://10.0.0.1:80", "ADMIN_SERVICE_HOST": "10.0.0.1"}) == Settings()
 
@@ -58,6 +63,13 @@ def test_a_root_path_may_end_in_a_slash():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("ADMIN_KEEP_DAYS", "0"),
+        ("ADMIN_KEEP_DAYS", "0.0"),
+        ("ADMIN_KEEP_DAYS", "-1"),
+        ("ADMIN_KEEP_DAYS", "36501"),
+        ("ADMIN_KEEP_DAYS", "1e3"),
+        ("ADMIN_KEEP_DAYS", "nan"),
+        ("ADMIN_KEEP_DAYS", "a year"),
         ("ADMIN_PORT", "0"),
         ("ADMIN_PORT", "65536"),
         ("ADMIN_PORT", "٣"),

@@ -1,0 +1,211 @@
+"""What an operator wants to see first, put together from the definitions, the history and the scheduler's state.
+
+Every open page asks for it every few seconds, so what takes time is kept for a second at most: what the files say
+unless this service writes one, what the history says unless there is news in it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from admin_ui import cron, queries
+from admin_ui.errors import ScheduleError
+from admin_ui.history import History
+from admin_ui.job_files import JobFile, JobFiles
+from admin_ui.own_writes import OwnWrites
+from admin_ui.queries import HistoryRow
+from admin_ui.scheduler_state import SchedulerState, scheduler_state
+
+T = TypeVar("T")
+PAUSE = "PAUSE"
+HEARTBEAT = ".heartbeat"
+FAILURES_OF = timedelta(hours=24)
+MOST_UPCOMING = 1000
+KEPT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upcoming:
+    """A job's next scheduled time."""
+
+    job_name: str
+    at: datetime
+    zone: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definitions:
+    """What the definition files say. `files` are all of them, `invalid_files` those with errors.
+
+    `changed_outside`: when the files of these jobs were changed or added by others, as `OwnWrites` has it.
+    """
+
+    files: list[JobFile]
+    upcoming: list[Upcoming]
+    invalid_files: list[JobFile]
+    changed_outside: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """What the history says. `failed`: the newest failure of each job in 24 h, and how many there were."""
+
+    running: list[HistoryRow]
+    queued: list[HistoryRow]
+    failed: list[tuple[HistoryRow, int]]
+    in_force: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview(Definitions):
+    """What an operator wants to see first. `failed` is as in `Runs`.
+
+    `loaded` says by job whether the scheduler goes by the file as it is now. `index_problem`: why the history may
+    be behind.
+    """
+
+    now: datetime
+    scheduler: SchedulerState
+    paused: bool
+    running: list[HistoryRow]
+    queued: list[HistoryRow]
+    failed: list[tuple[HistoryRow, int]]
+    loaded: Mapping[str, bool]
+    index_problem: str | None
+    skipped_lines: int
+
+
+class Kept(Generic[T]):
+    """A value that is made again for another version, and after a second. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._version: object = None
+        self._at = -math.inf
+        self._value: T | None = None
+
+    def get(self, version: object, make: Callable[[], T]) -> T:
+        """Return the value; whoever asks while it is made waits for it and has the same."""
+        with self._making:
+            now = time.monotonic()
+            if self._value is None or version != self._version or now - self._at >= KEPT_SECONDS:
+                self._value, self._version, self._at = make(), version, now
+            return self._value
+
+
+class Overviews:
+    """Makes overviews of one jobs and one logs directory. Thread-safe."""
+
+    def __init__(
+        self,
+        files: JobFiles,
+        history: History,
+        own_writes: OwnWrites,
+        log_directory: Path,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._files = files
+        self._history = history
+        self._own_writes = own_writes
+        self._heart = log_directory / HEARTBEAT
+        self._clock = clock
+        self._definitions: Kept[Definitions] = Kept()
+        self._runs: Kept[Runs] = Kept()
+        self._next: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+        """By schedule and zone: the next time, and as of when."""
+
+    def overview(self, upcoming: int) -> Overview:
+        """Return what there is to see now, with the next `upcoming` (at most 1,000) times. Raises StorageError."""
+        now = self._clock()
+        scheduler = self.scheduler(now)
+        zone = known_zone(scheduler.timezone)
+        # The versions are taken before the look: what changes during it makes the next one look again.
+        definitions = self._definitions.get((self._files.version, zone), lambda: self._look_at_files(zone, now))
+        runs = self._runs.get(self._history.version, lambda: self._look_at_runs(now))
+        return Overview(
+            now=now,
+            scheduler=scheduler,
+            paused=is_paused(self._files.directory),
+            running=runs.running,
+            queued=runs.queued,
+            failed=runs.failed,
+            loaded={
+                each.name: runs.in_force.get(each.name) == each.sha256
+                for each in definitions.files
+                if each.config is not None
+            },
+            upcoming=definitions.upcoming[:upcoming],
+            files=definitions.files,
+            invalid_files=definitions.invalid_files,
+            changed_outside=definitions.changed_outside,
+            index_problem=self._history.problem,
+            skipped_lines=self._history.skipped_lines,
+        )
+
+    def scheduler(self, now: datetime) -> SchedulerState:
+        """Return what is known of the scheduler. Raises StorageError."""
+        with self._history.reading() as connection:
+            return scheduler_state(connection, now, self._heartbeat())
+
+    def _look_at_files(self, default_zone: str, now: datetime) -> Definitions:
+        files = self._files.list()
+        return Definitions(
+            files=files,
+            upcoming=self._upcoming(files, default_zone, now),
+            invalid_files=[each for each in files if each.config is None],
+            changed_outside=self._own_writes.changed_outside(files, now),
+        )
+
+    def _look_at_runs(self, now: datetime) -> Runs:
+        with self._history.reading() as connection:
+            return Runs(
+                running=queries.active(connection, "running"),
+                queued=queries.active(connection, "queued"),
+                failed=queries.failures(connection, now - FAILURES_OF),
+                in_force=queries.in_force(connection),
+            )
+
+    def _upcoming(self, files: list[JobFile], default_zone: str, now: datetime) -> list[Upcoming]:
+        times = []
+        known, self._next = self._next, {}
+        for file in files:
+            job = file.config
+            if job is not None and job.enabled:
+                key = job.schedule, job.timezone or default_zone
+                asked, at = self._next.get(key) or known.get(key, (now, now))
+                if not asked <= now < at:  # what was next then is not what is next now
+                    asked, at = now, cron.parse(*key).next_after(now)
+                self._next[key] = asked, at
+                times.append((at, job.name, key[1]))
+        first = heapq.nsmallest(MOST_UPCOMING, times)
+        return [Upcoming(job_name=name, at=at, zone=zone) for at, name, zone in first]
+
+    def _heartbeat(self) -> datetime | None:
+        try:
+            status = os.lstat(self._heart)
+        except OSError:
+            return None
+        return datetime.fromtimestamp(status.st_mtime, UTC) if stat.S_ISREG(status.st_mode) else None
+
+
+def is_paused(jobs_directory: Path) -> bool:
+    """Return whether the file is there that holds all scheduled starts."""
+    return os.path.lexists(jobs_directory / PAUSE)
+
+
+def known_zone(name: str | None) -> str:
+    """Return the scheduler's own zone, UTC where it is not known yet (or the log names none that exists)."""
+    try:
+        return cron.zone_named(name).key
+    except ScheduleError:
+        return "UTC"
