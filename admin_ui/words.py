@@ -15,8 +15,10 @@ MOST_TIMES = 4
 
 def describe(schedule: Schedule) -> str:
     """Return the schedule in words with its zone: `At 02:30 on Monday to Friday (Europe/Berlin)`."""
-    parts = [_time(schedule), *_days(schedule)]
-    return f"{' '.join(parts)} ({schedule.zone.key})"
+    time, days = _time(schedule), _days(schedule)
+    if not days and ":" in time:
+        days = ["every day"]
+    return f"{' '.join([time, *days])} ({schedule.zone.key})"
 
 
 def _time(schedule: Schedule) -> str:
@@ -30,7 +32,7 @@ def _time(schedule: Schedule) -> str:
         text = f"At minute {minutes[0]}"
     else:
         text = f"Every {step} minutes" if step else f"At the minutes {_spans(minutes)}"
-    return f"{text} of {_hours(hours)}"
+    return text if len(hours) == 24 and text.startswith("Every") else f"{text} of {_hours(hours)}"
 
 
 def _hours(hours: list[int]) -> str:
@@ -53,7 +55,7 @@ def _days(schedule: Schedule) -> list[str]:
         parts.append(f"or on {names}" if parts else f"on {names}")
     if months != KINDS[3].all:
         parts.append(f"in {_spans([month - 1 for month in sorted(months)], MONTH_NAMES)}")
-    return parts or ["every day"]
+    return parts
 
 
 def _step(values: list[int], size: int) -> int | None:

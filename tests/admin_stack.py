@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
 
 from tests.daemon import Daemon, wait_for
 
@@ -184,14 +184,11 @@ class Visit:
 
     def window(self) -> Page:
         """Return one more window of the same person."""
-        page = self.context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(f"script error: {error}"))
-        page.on("console", lambda said: said.type == "error" and self.problems.append(f"console: {said.text}"))
-        page.on("dialog", lambda dialog: (self.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda asked: asked.url.startswith((self._url, "data:", "blob:")) or self.problems.append(asked.url),
-        )
+        page, ours = self.context.new_page(), (self._url, "data:", "blob:")
+        page.on("pageerror", lambda error: self._note(f"script error: {error}"))
+        page.on("console", lambda said: self._note(f"console: {said.text}") if said.type == "error" else None)
+        page.on("dialog", self._dismiss)
+        page.on("request", lambda asked: None if asked.url.startswith(ours) else self._note(asked.url))
         return page
 
     def open(self, address: str = "/") -> Page:
@@ -199,6 +196,13 @@ class Visit:
         self.page.goto(address)
         self.page.wait_for_selector("#jobs-stamp [data-at]", state="attached")
         return self.page
+
+    def _note(self, problem: str) -> None:
+        self.problems.append(problem)
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self._note(f"dialog: {dialog.message}")
+        dialog.dismiss()
 
     def check(self) -> None:
         """Fail for what no visit may see."""

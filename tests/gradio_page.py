@@ -1,7 +1,7 @@
-"""The admin service with a small real Gradio page, as a process: `python -m tests.gradio_page`.
+"""The admin service as `python -m admin_ui` starts it, which also says what it serves: `python -m tests.gradio_page`.
 
-A process of its own, as Gradio leaves event loops and sockets open. Prints every path that is served as one line of
-JSON, then serves on ADMIN_PORT.
+A process of its own, as Gradio leaves event loops and sockets open. Prints every path that is served, and every event
+of the page, as one line of JSON, then serves on ADMIN_PORT.
 """
 
 import json
@@ -13,24 +13,12 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from admin_ui.app import create_app
-from admin_ui.auth import get_user_from_request
 from admin_ui.cli import SHUTDOWN_SECONDS, set_gradio_environment
+from admin_ui.job_management_service import JobManagementService
 from admin_ui.settings import from_environment
 
-
-def mount_page(app: FastAPI) -> None:
-    """Add a page with a queued and a direct event, both of which say whom they see."""
-    set_gradio_environment()
-    import gradio
-
-    def who(request: gradio.Request) -> str:
-        return repr(get_user_from_request(request))
-
-    with gradio.Blocks() as page:
-        shown = gradio.Textbox()
-        gradio.Button().click(who, None, shown)
-        page.load(who, None, shown, queue=False)
-    gradio.mount_gradio_app(app, page, path="/", show_error=False, ssr_mode=False)
+set_gradio_environment()
+from admin_ui.page.mount import mount_page  # noqa: E402  what it imports reads the environment
 
 
 def served(app: FastAPI) -> list[str]:
@@ -48,12 +36,29 @@ def served(app: FastAPI) -> list[str]:
     return sorted(found)
 
 
+def events(app: FastAPI) -> list[dict[str, Any]]:
+    """Return every event that has a handler, with as many values as it takes."""
+    blocks = next(route.app.blocks for route in app.routes if isinstance(route, Mount) and hasattr(route.app, "blocks"))
+    return [
+        {
+            "index": number,
+            "name": event.fn.__name__,
+            "made_by": event.fn.__qualname__,
+            "inputs": len(event.inputs),
+            "outputs": len(event.outputs),
+        }
+        for number, event in blocks.fns.items()
+        if event.fn is not None
+    ]
+
+
 if __name__ == "__main__":
     settings = from_environment()
-    service = create_app(settings, mount_page=mount_page)
-    print(json.dumps(served(service)), flush=True)
+    service = JobManagementService(settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir)
+    app = create_app(settings, service=service, mount_page=mount_page)
+    print(json.dumps({"paths": served(app), "events": events(app)}), flush=True)
     uvicorn.run(
-        service,
+        app,
         host=settings.host,
         port=settings.port,
         proxy_headers=False,

@@ -37,6 +37,7 @@ class Handlers:
             except Exception as error:
                 raise gr.Error(_unforeseen(function), print_exception=False) from error
 
+        handler.__name__ = function.__name__
         return handler
 
     def acting(self, function: Callable[..., list[Any]], outputs: int) -> Callable[..., list[Any]]:
@@ -56,6 +57,7 @@ class Handlers:
             except Exception:
                 return [said(_unforeseen(function), good=False), *unchanged]
 
+        handler.__name__ = function.__name__
         return handler
 
     def _user(self, request: gr.Request, action: str) -> User:

@@ -1,8 +1,9 @@
-"""The first view: what failed, what runs, what comes, and all jobs."""
+"""The first view: what is wrong, all jobs with what needs somebody first, what can be done with the selected one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -10,9 +11,62 @@ from gradio.components import Component
 
 from admin_ui.auth import User
 from admin_ui.job_management_service import JobManagementService
-from admin_ui.page.address import Address, link, parse
-from admin_ui.page.markup import Html, html, join, moment
-from admin_ui.page.views import AT_ONCE, Shown, Tools, area
+from admin_ui.model import JOB_NAME
+from admin_ui.overview import MOST_UPCOMING, Overview
+from admin_ui.page import job_state
+from admin_ui.page.actions import Actions
+from admin_ui.page.address import Address, parse
+from admin_ui.page.alarm import alarm
+from admin_ui.page.job_rows import JobRow, chosen, job_names, job_rows
+from admin_ui.page.job_table import Who, chips, nobody, table
+from admin_ui.page.markup import Html, html
+from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
+
+SECONDS_RUNNING = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there was to see at one moment: all jobs, and those of them that the address asks for."""
+
+    overview: Overview
+    rows: Sequence[JobRow]
+    shown: Sequence[JobRow]
+    address: Address
+
+    def parts(self, who: Who) -> list[Html]:
+        """Return the three parts of the view as HTML: what is wrong, the states to filter by, the table."""
+        failed_runs = sum(count for _, count in self.overview.failed)
+        return [
+            alarm(self.overview, self.rows, who),
+            chips(self.rows, self.address, failed_runs),
+            table(self.shown, self.address, self.overview, who),
+        ]
+
+    def selected(self) -> JobRow | None:
+        """Return the row of the job that the address names."""
+        name = self.address.get("job")
+        return next((row for row in self.rows if name and row.name == name and not row.is_double), None)
+
+    def again_after(self) -> float:
+        """Return in how many seconds it is worth another look."""
+        files = (row.file for row in self.rows if row.file and not row.loaded)
+        if any(row.queued for row in self.rows) or any(job_state.is_waiting(file, self.overview) for file in files):
+            return SECONDS_LIVE
+        return SECONDS_RUNNING if self.overview.running else SECONDS_AT_REST
+
+
+def look(service: JobManagementService, address: Address) -> Look:
+    """Return what there is to see now. Raises StorageError."""
+    overview = service.overview(upcoming=MOST_UPCOMING)
+    rows = job_rows(overview, service.get_recents(job_names(overview)))
+    return Look(overview, rows, chosen(rows, address), address)
+
+
+def jobs_html(service: JobManagementService, address: Address, who: Who = nobody) -> Html:
+    """Return the view as the first answer has it, without what needs a script. Raises StorageError."""
+    wrong, states, rows = look(service, address).parts(who)
+    return html('{}<div class="jobs-toolbar">{}</div>{}', wrong, states, rows)
 
 
 class JobsView:
@@ -22,48 +76,62 @@ class JobsView:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
+        self._actions = Actions(tools)
 
     def build(self) -> None:
         """Make the components and their events."""
-        self._find = gr.Textbox(label="Find", elem_id="jobs-find", interactive=True)
-        self._table = area("jobs-table")
-        self._find.input(
-            self._tools.handlers.showing(self._filter),
-            [self._find],
-            [self._table],
-            js="(find) => [jobs.changed({find})]",
+        wrong = area("jobs-alarm")
+        with gr.Row(elem_id="jobs-toolbar", elem_classes="jobs-toolbar"):
+            states = area("jobs-chips")
+            find = gr.Textbox(
+                label="Find",
+                placeholder="Find",
+                container=False,
+                show_label=False,
+                max_lines=1,
+                elem_id="jobs-find",
+                interactive=True,
+            )
+            again = gr.Button("Refresh", size="sm", elem_id="jobs-refresh")
+        rows = area("jobs-table")
+        self._actions.build_bar()
+        self._actions.build_pause()
+        self.opened: Sequence[Component] = [find]
+        self.live: Sequence[Component] = [wrong, states, rows, *self._actions.live]
+        showing = self._tools.handlers.showing
+        find.input(
+            showing(self._find),
+            [find],
+            [*self.live],
+            js="(find) => [jobs.changed({find, page: ''})]",
             trigger_mode="always_last",
             **AT_ONCE,
         )
-        self.opened: Sequence[Component] = [self._find]
-        self.live: Sequence[Component] = [self._table]
+        again.click(showing(self._look_again), [self._tools.go], [*self.live], js="() => [jobs.address()]", **AT_ONCE)
 
-    def _filter(self, user: User, text: str) -> Html:
-        return jobs_html(self._tools.service, parse(text))
+    def _find(self, user: User, text: str) -> list[Any]:
+        return list(self.refresh(user, parse(text)).values)
+
+    def _look_again(self, user: User, text: str) -> list[Any]:
+        address = parse(text)
+        action, job_name = self.viewed(address)
+        self._tools.audit.viewed(user, action, job_name if job_name and JOB_NAME.fullmatch(job_name) else None)
+        return list(self.refresh(user, address).values)
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the search text."""
         return [address.get("find")]
 
     def refresh(self, user: User, address: Address) -> Shown:
-        """Return the table."""
-        return Shown([jobs_html(self._tools.service, address)])
+        """Return all parts, and what can be done with the selected job."""
+        seen = look(self._tools.service, address)
+        actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused)
+        return Shown([*seen.parts(self._who), *actions], seen.again_after())
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""
-        return "view_jobs", None
+        return "view_jobs", address.get("job") or None
 
-
-def jobs_html(service: JobManagementService, address: Address) -> Html:
-    """Return everything below the controls. Raises StorageError."""
-    overview = service.overview()
-    rows = join(
-        html(
-            '<tr><td><a href="{}">{}</a></td><td>{}</td></tr>',
-            link("jobs", job=each.job_name),
-            each.job_name,
-            moment(each.at),
-        )
-        for each in overview.upcoming
-    )
-    return html("<table>{}</table>", rows)
+    def _who(self, request_id: str) -> str | None:
+        asked = self._tools.audit.who_asked(request_id)
+        return asked.username if asked else None

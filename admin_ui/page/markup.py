@@ -49,9 +49,11 @@ def moment(at: datetime, *, relative: bool = True, zone: str | None = None) -> H
 
 
 def duration(seconds: float | None) -> str:
-    """Return a length of time as people read it: `0.2 s`, `12 s`, `3 min 20 s`, `1 h 05 min`, `2 d 3 h`."""
+    """Return a length of time as people read it: `41 ms`, `0.4 s`, `12 s`, `3 min 20 s`, `1 h 05 min`, `2 d 3 h`."""
     if seconds is None:
         return ""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -26,6 +26,7 @@ from admin_ui.page.markup import NOTHING, Html, html
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
 LABEL = "Job Management"
+MOMENT = Html('<p class="empty">One moment …</p>')
 
 
 def create_jobs_section(
@@ -36,18 +37,17 @@ def create_jobs_section(
     The page around it needs `assets.head()` in its head, and the guard, or another setter of the user, in front.
     `sign_out` is the path that ends the session, if there is one.
     """
-    with gr.Accordion(LABEL, open=open, elem_id="jobs", elem_classes="alone" if open else None) as section:
+    section: gr.Accordion = gr.Accordion(LABEL, open=open, elem_id="jobs", elem_classes="alone" if open else None)
+    with section:
         _Section(service, audit, role, sign_out).build()
     return section
 
 
 def first_view(user: User, service: JobManagementService, query: str, sign_out: str) -> Html:
-    """Return the first view as plain HTML, nothing for an address that leads elsewhere; never raises AdminError."""
+    """Return the first view as plain HTML, of the others only the header; never raises AdminError."""
     address = parse(query)
-    if address.view != FIRST_VIEW:
-        return NOTHING
     try:
-        table = jobs_html(service, address)
+        table = jobs_html(service, address) if address.view == FIRST_VIEW else MOMENT
     except AdminError as error:
         table = _trouble(str(error))
     return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, sign_out), table)

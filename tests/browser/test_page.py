@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import pytest
 from playwright.sync_api import expect
+
+from tests.admin_stack import ANNA, VIEWER, Admin, Visit
+from tests.daemon import Daemon, wait_for
 
 
 def test_a_click_leads_to_a_view_and_back_leads_back(visit):
@@ -15,3 +22,134 @@ def test_a_click_leads_to_a_view_and_back_leads_back(visit):
     page.go_back()
     expect(page.locator("#jobs-header [aria-current]")).to_have_text("Jobs")
     expect(page.locator("#jobs-jobs")).to_be_visible()
+
+
+def test_an_address_shows_the_same_thing_in_another_window_and_after_a_reload(visit):
+    anna = visit()
+    page = anna.open("/?view=history&job=import-orders&status=failure")
+    expect(page.locator("#jobs-history")).to_be_visible()
+    page.reload()
+    expect(page.locator("#jobs-header [aria-current]")).to_have_text("History")
+    assert page.url.endswith("?view=history&job=import-orders&status=failure")
+
+
+@pytest.mark.parametrize("address", ["/?view=nothing", "/?view=jobs&page=x&page=y", "/?" + "a=1&" * 500, "/?view=%00"])
+def test_an_address_that_nobody_made_leads_to_the_first_view(visit, address):
+    page = visit().open(address)
+    expect(page.locator("#jobs-header")).to_contain_text("History")
+    expect(page.locator("#jobs-table")).to_contain_text("import-orders")
+
+
+def test_the_first_view_is_there_before_gradios_scripts(visit):
+    """UI.md 24: the table is in the first answer; this page has no other script at all."""
+    anna = visit()
+    anna.page.route(re.compile("/assets/|/static/"), lambda route: route.abort())
+    anna.page.goto("/")
+    expect(anna.page.locator("#jobs-first")).to_contain_text("import-orders")
+    expect(anna.page.locator("#jobs-first")).to_contain_text("could not convert string to float")
+    anna.problems.clear()  # the scripts that were held back
+
+
+def test_the_first_view_gives_way_to_the_live_one(visit):
+    page = visit().open("/")
+    expect(page.locator("#jobs-first")).to_have_count(0)
+    expect(page.locator("#jobs-table")).to_be_visible()
+
+
+def test_times_are_told_in_the_zone_that_is_chosen_and_remembered(visit):
+    page = visit().open("/?view=history&job=backup-db")
+    first = page.locator("#jobs-history time").first
+    expect(first).to_contain_text("UTC")
+    page.select_option("#jobs-zone", "browser")
+    expect(first).to_contain_text(re.compile("E[SD]T|GMT-[45]"))  # the window is in New York
+    page.reload()
+    expect(page.locator("#jobs-zone")).to_have_value("browser")
+    expect(first).to_contain_text(re.compile("E[SD]T|GMT-[45]"))
+
+
+def test_a_question_mark_lists_the_keys_and_escape_gives_the_focus_back(visit):
+    page = visit().open("/")
+    page.focus("#jobs-help")
+    page.keyboard.press("?")
+    expect(page.locator("dialog")).to_contain_text("history")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    expect(page.locator("#jobs-help")).to_be_focused()
+    page.keyboard.press("h")
+    expect(page.locator("#jobs-history")).to_be_visible()
+
+
+def test_the_page_follows_the_system_from_light_to_dark(visit):
+    light, dark = visit(color_scheme="light").open("/"), visit(color_scheme="dark").open("/")
+    colours = [page.evaluate("getComputedStyle(document.body).backgroundColor") for page in (light, dark)]
+    shades = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+    assert shades[0] > 600 and shades[1] < 120
+
+
+def test_somebody_without_the_role_sees_a_true_403_and_nothing_else(visit):
+    victor = visit(VIEWER)
+    answer = victor.page.goto("/")
+    assert answer is not None and answer.status == 403
+    expect(victor.page.locator("body")).to_contain_text("signed in as victor")
+    expect(victor.page.locator("#jobs, #jobs-first, input, form")).to_have_count(0)
+    victor.problems.clear()  # the browser tells of the 403 itself
+
+
+def test_nobody_gets_a_401_on_every_address(visit):
+    nobody = visit({})
+    for address in ("/", "/?view=logs", "/config", "/gradio_api/queue/data?session_hash=a"):
+        answer = nobody.page.goto(address)
+        assert answer is not None and answer.status == 401
+    nobody.problems.clear()
+
+
+def test_a_session_that_ends_is_said_within_some_seconds(visit):
+    """UI.md 27, and a silent 401 is Gradio's answer otherwise."""
+    anna = visit()
+    page = anna.open("/")
+    anna.context.set_extra_http_headers({})
+    expect(page.locator("#jobs-silent")).to_be_visible(timeout=30_000)
+    expect(page.locator("#jobs-silent")).to_contain_text("what you see is that old")
+    anna.context.set_extra_http_headers(ANNA)
+    expect(page.locator("#jobs-silent")).to_have_count(0, timeout=30_000)
+    anna.problems.clear()  # the 401s
+
+
+def test_a_scheduler_that_stopped_is_said_at_the_top(browser, tmp_path):
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path) as admin:
+        scheduler.job("job", "true")
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.open("/")
+        expect(page.locator("#jobs-table")).to_contain_text("job")
+        expect(page.locator("#jobs-jobs")).not_to_contain_text("scheduler stopped")
+        scheduler.stop()
+        expect(page.locator("#jobs-jobs")).to_contain_text(re.compile("scheduler (has )?stopped", re.I), timeout=15_000)
+        anna.context.close()
+        anna.check()
+
+
+def test_an_audit_log_that_cannot_be_written_is_said_and_looking_still_works(browser, tmp_path):
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path) as admin:
+        scheduler.job("job", "true")
+        wait_for(lambda: (tmp_path / "logs" / "audit").is_dir(), "the audit folder")
+        audit = tmp_path / "logs" / "audit"
+        audit.rename(tmp_path / "elsewhere")
+        Path(audit).write_text("a file where the folder was")
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.open("/?view=history")
+        expect(page.locator("#jobs-trouble")).to_contain_text("audit log")
+        anna.context.close()
+        anna.check()
+
+
+def test_the_page_ends_with_the_service_and_works_again_when_it_is_back(browser, tmp_path):
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path) as admin:
+        scheduler.job("job", "true")
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.open("/")
+        admin.stop()
+        expect(page.locator("#jobs-silent")).to_be_visible(timeout=30_000)
+        admin.start()
+        expect(page.locator("#jobs-silent")).to_have_count(0, timeout=40_000)
+        expect(page.locator("#jobs-table")).to_contain_text("job")
+        anna.context.close()

@@ -1,4 +1,4 @@
-"""The guard in a real process, in front of a real Gradio page: every route that is served, asked as anybody."""
+"""The guard in a real process, in front of the page: every route and every event that is served, asked as anybody."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,9 @@ class Service:
         self.process = process
         self.environment = environment
         self.host = f"127.0.0.1:{environment['ADMIN_PORT']}"
+        self.audit = Path(environment["ADMIN_AUDIT_DIR"])
         self.paths: list[str] = []
+        self.events: list[dict[str, Any]] = []
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """Return status, headers and text; the answer is read to its end, or to the end of the first event."""
@@ -77,7 +80,7 @@ def started(folder: Path, module: str, **settings: str) -> Iterator[Service]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    folders = {f"ADMIN_{name}_DIR": str(folder / name.lower()) for name in ("JOBS", "LOGS", "DATA")}
+    folders = {f"ADMIN_{name}_DIR": str(folder / name.lower()) for name in ("JOBS", "LOGS", "DATA", "AUDIT")}
     environment = os.environ | folders | settings | {"ADMIN_PORT": str(port)}
     with (
         (folder / "stderr").open("w") as errors,
@@ -96,7 +99,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     settings = {"ADMIN_AUTH_MODE": "proxy", "ADMIN_TRUSTED_PROXIES": "127.0.0.1"}
     with started(tmp_path_factory.mktemp("page"), "tests.gradio_page", **settings) as service:
         assert service.process.stdout is not None
-        service.paths = json.loads(service.process.stdout.readline())
+        told = json.loads(service.process.stdout.readline())
+        service.paths, service.events = told["paths"], told["events"]
         service.wait()
         yield service
 
@@ -119,15 +123,38 @@ def test_every_route_of_gradio_that_the_page_does_not_need_does_not_exist_for_an
         assert page.ask(method, path, **ANNA)[0] == 404, (method, path)
 
 
-def test_handlers_of_the_page_see_the_user_of_the_guard_queued_or_not(page):
-    event = {"data": [], "session_hash": "abc"}
-    direct = page.ask("POST", "/gradio_api/run/predict", event | {"fn_index": 1}, **ANNA, x_gradio_user="root")
-    page.ask("POST", "/gradio_api/queue/join", event | {"fn_index": 0}, **ANNA)
-    _, headers, queued = page.ask("GET", "/gradio_api/queue/data?session_hash=abc", **ANNA)
+def test_every_event_is_refused_to_nobody_and_to_a_viewer_queued_or_not(page):
+    assert len(page.events) > 10
+    for event in page.events:
+        call = {"fn_index": event["index"], "data": [None] * event["inputs"], "session_hash": "abc"}
+        for path in ("/gradio_api/run/predict", "/gradio_api/queue/join"):
+            answers = [page.ask("POST", path, call, **who)[0] for who in ({}, VIEWER)]
+            assert answers == [401, 403], (path, event)
 
-    assert "User(username='anna'" in json.loads(direct[2])["data"][0]
-    assert "User(username='anna'" in queued
+
+def test_every_event_checks_the_role_itself_too(page):
+    """Should the page ever be served without the guard, nobody could do anything."""
+    assert {event["made_by"] for event in page.events} == {
+        "Handlers.showing.<locals>.handler",
+        "Handlers.acting.<locals>.handler",
+    }
+
+
+def test_events_see_the_user_of_the_guard_and_no_other_queued_or_not(page):
+    first = next(event for event in page.events if event["name"] == "open_view")
+    call = {"fn_index": first["index"], "data": ["?view=history&job=direct"], "session_hash": "abc"}
+    assert page.ask("POST", "/gradio_api/run/predict", call, **ANNA, x_gradio_user="root")[0] == 200
+    call["data"] = ["?view=history&job=queued"]
+    page.ask("POST", "/gradio_api/queue/join", call, **ANNA, x_gradio_user="root")
+    _, headers, told = page.ask("GET", "/gradio_api/queue/data?session_hash=abc", **ANNA)
+
+    assert '"success":true' in told
     assert headers["x-accel-buffering"] == "no"
+    lines = [json.loads(line) for line in (page.audit / "audit.log").read_text().splitlines()]
+    assert {line["job_name"]: line["username"] for line in lines if line["event"] == "viewed"} == {
+        "direct": "anna",
+        "queued": "anna",
+    }
 
 
 def test_the_page_runs_its_own_scripts_only_and_names_no_other_host_as_its_root(page):

@@ -83,6 +83,12 @@ const jobs = (() => {
     }
     const text = `No answer from this page's server for ${Math.round(quiet)} s: what you see is that old. Reload to sign in again.`;
     if (warning.textContent !== text) warning.textContent = text;
+    if (Math.round(quiet) % 5 === 0) startAgain();
+  };
+  // A service that was started anew knows nothing of this window: only a new one can go on. Forms keep their drafts.
+  const startAgain = async () => {
+    const answer = await fetch(location.href, { method: "HEAD", redirect: "error" }).catch(() => null);
+    if (answer && answer.ok && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS) location.reload();
   };
 
   // Times. The server writes UTC; here they become the chosen zone's, and "3 min ago" counts on.

@@ -14,18 +14,18 @@ from admin_ui.words import describe
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [
-        ("* * * * *", "Every minute of every hour every day (UTC)"),
+        ("* * * * *", "Every minute (UTC)"),
         ("*/15 8-18 * * mon-fri", "Every 15 minutes of the hours 8 to 18 on Monday to Friday (UTC)"),
         ("30 2 * * *", "At 02:30 every day (UTC)"),
         ("0 0,12 * * 0", "At 00:00 and 12:00 on Sunday (UTC)"),
-        ("5 * * * *", "At minute 5 of every hour every day (UTC)"),
-        ("5 */2 * * *", "At minute 5 of every 2 hours every day (UTC)"),
-        ("* 3 * * *", "Every minute of hour 3 every day (UTC)"),
+        ("5 * * * *", "At minute 5 of every hour (UTC)"),
+        ("5 */2 * * *", "At minute 5 of every 2 hours (UTC)"),
+        ("* 3 * * *", "Every minute of hour 3 (UTC)"),
         ("0 0 1 1 *", "At 00:00 on day 1 of the month in January (UTC)"),
         ("0 0 13 * 5", "At 00:00 on day 13 of the month or on Friday (UTC)"),
         ("0 2 1-31 * 1", "At 02:00 every day (UTC)"),
         ("0 2 * 2-4,6 *", "At 02:00 in February to April and June (UTC)"),
-        ("*/7 * * * *", "At the minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour every day (UTC)"),
+        ("*/7 * * * *", "At the minutes 0, 7, 14, 21, 28, 35, 42, 49 and 56 of every hour (UTC)"),
     ],
 )
 def test_a_schedule_reads_as_people_say_it(schedule, words):

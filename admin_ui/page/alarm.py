@@ -1,0 +1,148 @@
+"""The top of the first view: what is wrong now, and nothing if nothing is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from admin_ui.overview import Overview
+from admin_ui.page.address import link
+from admin_ui.page.job_rows import CHANGED, JobRow, State
+from admin_ui.page.job_table import Who, nobody, outcome, problem
+from admin_ui.page.markup import NOTHING, Html, html, join, moment
+from admin_ui.scheduler_state import SchedulerState
+
+MOST_NAMED = 8
+LOADS_WITHIN = timedelta(seconds=10)
+"""The scheduler takes a saved file up within a second or so; one that waits for longer is worth a line."""
+
+RESUME = Html(' <button type="button" data-click="jobs-resume">Resume</button>')
+
+
+def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody) -> Html:
+    """Return a line for each thing that is wrong: with the scheduler, with jobs, with files."""
+    lines = [
+        *_scheduler(overview.scheduler),
+        *_paused(overview),
+        *_index(overview),
+        *_failed(rows, who),
+        *_invalid(rows, overview),
+        *_late(rows),
+        *_not_loaded(rows, overview),
+        *_changed(rows),
+    ]
+    return html('<ul class="alarm">{}</ul>', join(lines)) if lines else NOTHING
+
+
+def _scheduler(state: SchedulerState) -> Iterable[Html]:
+    seen = moment(state.last_seen) if state.last_seen else NOTHING
+    match state.status:
+        case "stopping":
+            yield _line("warn", "Scheduler is stopping: nothing new starts.")
+        case "stopped":
+            yield _line("bad", html("Scheduler stopped {}: nothing runs, and what you see is that old.", seen))
+        case "crashed":
+            yield _line("bad", html("Scheduler crashed {}: its main log says why. What you see is that old.", seen))
+        case "silent":
+            yield _line("bad", html("Scheduler silent, last seen {}: what you see is that old.", seen))
+        case "unknown":
+            yield _line("bad", "No sign of a scheduler: there is no log of one.")
+    if state.journal_problem:
+        yield _line("bad", html("The journal cannot be written: {}. Runs go on, unrecorded.", state.journal_problem))
+    if state.watch_problem:
+        yield _line("warn", html("The scheduler notices changed files late: {}.", state.watch_problem))
+
+
+def _paused(overview: Overview) -> Iterable[Html]:
+    if overview.paused:
+        yield _line("warn", html("All schedules are paused: only requested runs start.{}", RESUME))
+
+
+def _index(overview: Overview) -> Iterable[Html]:
+    if overview.index_problem:
+        yield _line("bad", html("What you see may be old: {}", overview.index_problem))
+    if overview.skipped_lines:
+        count = overview.skipped_lines
+        yield _line("warn", f"{count} {'line' if count == 1 else 'lines'} of the logs cannot be read and are left out.")
+
+
+def _failed(rows: Sequence[JobRow], who: Who) -> Iterable[Html]:
+    failed = [row for row in rows if row.state is State.FAILED and row.recent.last]
+    named = [
+        html('{} <span class="why">({})</span>', _to_run(row, row.recent.last.run_id), outcome(row.recent.last, who))
+        for row in failed[:MOST_NAMED]
+        if row.recent.last
+    ]
+    if failed:
+        yield _line("bad", html("{} failed", _listed(named, len(failed), link("jobs", state=State.FAILED))))
+
+
+def _invalid(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
+    invalid = [row for row in rows if row.state is State.INVALID and row.file]
+    kept = {each.file for each in overview.scheduler.config_errors if each.kept_last_good}
+    for row in invalid[:MOST_NAMED]:
+        assert row.file is not None
+        goes_on = ". The last good version stays in force." if row.file.file in kept else ""
+        told = problem(row).rstrip(".") + goes_on
+        yield _line("bad", html('<a href="{}">{}</a> is invalid: {}', _to_file(row), row.file.file, told))
+    if len(invalid) > MOST_NAMED:
+        more = link("jobs", state=State.INVALID)
+        yield _line("bad", html('<a href="{}">{} more files</a> are invalid', more, len(invalid) - MOST_NAMED))
+    # What the scheduler alone finds wrong: a zone that only it does not know, a schedule that never comes.
+    known = {row.file.file for row in invalid if row.file}
+    for error in overview.scheduler.config_errors:
+        if error.file not in known:
+            told = "; ".join(f"{field}: found {found}, expected {wanted}" for field, found, wanted in error.problems)
+            yield _line("bad", html("The scheduler cannot use {}: {}", error.file, told))
+
+
+def _late(rows: Sequence[JobRow]) -> Iterable[Html]:
+    late = [row for row in rows if row.late and row.running]
+    named = [html("{}", _to_run(row, row.running[0].run_id)) for row in late[:MOST_NAMED]]
+    if late:
+        listed = _listed(named, len(late), link("jobs", state=State.RUNNING))
+        yield _line("warn", html("{} {} running for unusually long", listed, "is" if len(late) == 1 else "are"))
+
+
+def _not_loaded(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
+    old = [
+        row
+        for row in rows
+        if not row.loaded and row.file and row.file.modified and overview.now - row.file.modified > LOADS_WITHIN
+    ]
+    named = [html('<a href="{}">{}</a>', link("jobs", job=row.name), row.label) for row in old[:MOST_NAMED]]
+    if old and overview.scheduler.status == "alive":
+        yield _line("warn", html("{}: saved, but the scheduler has not loaded it", _listed(named, len(old), "")))
+
+
+def _changed(rows: Sequence[JobRow]) -> Iterable[Html]:
+    changed = sorted((row for row in rows if row.changed), key=lambda row: str(row.changed), reverse=True)
+    named = [
+        html('<a href="{}">{}</a> {}', link("jobs", job=row.name), row.label, moment(row.changed))
+        for row in changed[:2]
+        if row.changed
+    ]
+    if changed:
+        listed = _listed(named, len(changed), link("jobs", state=CHANGED))
+        yield html('<li class="gentle">Changed outside this page: {}</li>', listed)
+
+
+def _to_run(row: JobRow, run_id: str | None) -> Html:
+    return html('<a href="{}">{}</a>', link("logs", run=run_id or ""), row.label)
+
+
+def _to_file(row: JobRow) -> str:
+    return link("edit", job=row.name) if row.name else link("jobs", state=State.INVALID)
+
+
+def _listed(named: Sequence[Html], count: int, all_of_them: str) -> Html:
+    """Return names with commas, and how many more there are, a link if there is one to all of them."""
+    text = join(named, ", ")
+    if count <= len(named):
+        return text
+    more = f"{count - len(named)} more"
+    return html('{} and <a href="{}">{}</a>' if all_of_them else "{} and {}{}", text, all_of_them, more)
+
+
+def _line(kind: str, text: str | Html) -> Html:
+    return html('<li class="{}"><span class="icon {}"></span><span>{}</span></li>', kind, kind, text)

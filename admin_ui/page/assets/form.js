@@ -1,0 +1,144 @@
+"use strict";
+/* The form: drafts that survive a reload, messages at their fields, presets, and what follows a conflict. */
+jobs.form = (() => {
+  const SKIP = { __type__: "update" }; // Gradio's word for a value that stays as it is
+  const SETTLE_MS = 100;
+  const current = () => (["new", "edit"].includes(jobs.value("view")) ? jobs.value("view") : "");
+  const part = (view, name) => jobs.byId(`jobs-${view}-${name}`);
+
+  // Drafts: the values of the inputs, but for the last: the environment may hold secrets.
+  let over = null; // the version that is to be written over, after a conflict
+  const key = (view) => `jobs-draft:${view}:${view === "edit" ? jobs.value("job") : ""}`;
+  const keep = (view, values) => sessionStorage.setItem(key(view), JSON.stringify(values.slice(0, -1)));
+  const restored = (view, values) => {
+    over = null;
+    const draft = JSON.parse(sessionStorage.getItem(key(view)) || "null");
+    const said = (list) => JSON.stringify(list.slice(1));
+    if (!draft || draft.length !== values.length - 1 || said(draft) === said(values.slice(0, -1))) {
+      sessionStorage.removeItem(key(view));
+      return ["", ...values.map(() => SKIP)];
+    }
+    // The draft keeps the version that it began with, so that saving it over a newer one is noticed.
+    const changed = draft[0] === values[0] ? "" : " The file was changed since.";
+    const note = `Restored what you had typed (without the environment).${changed}`;
+    const button = '<button type="button" data-do="load">Discard</button>';
+    return [`<p class="notice" role="status">${note} ${button}</p>`, ...draft, SKIP];
+  };
+  const load = () => {
+    sessionStorage.removeItem(key(current()));
+    jobs.go(jobs.address());
+  };
+
+  // Saving
+  let savedKey = "";
+  const saving = (view, values) => {
+    savedKey = key(view);
+    const version = over === null ? values[0] : over;
+    over = null;
+    return [version, ...values.slice(1)];
+  };
+  const save = () => current() && part(current(), "save").click();
+  // The second half of a double click comes when the first one's answer may have led to another form.
+  document.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target.closest(".job-save button")) event.stopImmediatePropagation();
+  }, true);
+  const saveOver = async (button) => {
+    const title = `${button.textContent}?`;
+    const text = "What the form shows is written. What somebody else changed in these fields is lost.";
+    if (!(await jobs.ask(title, text, "Write", true))) return;
+    over = button.dataset.version;
+    save();
+  };
+
+  const unfold = (view, open) => part(view, "fold").querySelector("button").setAttribute("aria-expanded", String(open));
+
+  // Messages stand at their fields until these change.
+  let answered = "";
+  let touched = new Set();
+  const showMessages = (view) => {
+    const messages = new Map();
+    part(view, "answer").querySelectorAll("[data-field]").forEach((each) => {
+      if (!touched.has(each.dataset.field)) messages.set(each.dataset.field, each.textContent);
+    });
+    const live = new Set();
+    part(view, "preview").querySelectorAll("[data-field]").forEach((each) => {
+      each.id = `jobs-${view}-${each.dataset.field}-live`;
+      live.add(each.dataset.field);
+    });
+    part(view, "form").querySelectorAll(".job-input").forEach((block) => {
+      const name = block.id.slice(`jobs-${view}-`.length);
+      const text = (!live.has(name) && messages.get(name)) || "";
+      let place = jobs.byId(`${block.id}-error`);
+      if (text && !place) {
+        place = jobs.element("p", { id: `${block.id}-error`, className: "field-error", role: "alert" });
+        block.append(place);
+      }
+      if (place && place.textContent !== text) place.textContent = text;
+      const input = block.querySelector("textarea, input");
+      const described = live.has(name) ? `${block.id}-live` : text ? `${block.id}-error` : "";
+      if (!input || (input.getAttribute("aria-describedby") || "") === described) return;
+      described ? input.setAttribute("aria-describedby", described) : input.removeAttribute("aria-describedby");
+      input.setAttribute("aria-invalid", String(Boolean(described)));
+    });
+  };
+  const takeAnswer = (view) => {
+    const answer = part(view, "answer").querySelector("[data-id]");
+    if (!answer || answer.dataset.id === answered) return;
+    answered = answer.dataset.id;
+    over = null;
+    touched = new Set();
+    if ("saved" in answer.dataset) {
+      sessionStorage.removeItem(savedKey);
+      jobs.refresh();
+      return;
+    }
+    const first = answer.querySelector("[data-field]");
+    if (!first) return;
+    const block = part(view, first.dataset.field);
+    if (part(view, "more").contains(block)) unfold(view, true);
+    block.querySelector("textarea, input").focus();
+  };
+
+  // The first of the next times has come: ask for the next ones.
+  let passed = "";
+  const askNext = (view) => {
+    const first = part(view, "preview").querySelector("time");
+    if (!first || first.dateTime === passed || Date.parse(first.dateTime) > Date.now()) return;
+    passed = first.dateTime;
+    part(view, "passed").click();
+  };
+  jobs.touch(() => {
+    const view = current();
+    if (!view || !part(view, "answer")) return;
+    takeAnswer(view);
+    showMessages(view);
+    askNext(view);
+  });
+
+  document.addEventListener("input", (event) => {
+    const block = event.target.closest(".job-input");
+    if (block && current()) touched.add(block.id.slice(`jobs-${current()}-`.length));
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest(".job-form button");
+    if (!button || !current()) return;
+    if (button.dataset.do === "load") load();
+    if (button.dataset.do === "more") unfold(current(), button.getAttribute("aria-expanded") === "false");
+    if (button.dataset.do === "over") saveOver(button);
+    if (!button.dataset.schedule) return;
+    const input = part(current(), "schedule").querySelector("textarea, input");
+    input.value = button.dataset.schedule;
+    input.dispatchEvent(new Event("input", { bubbles: true }));
+    input.focus();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.repeat || !(event.ctrlKey || event.metaKey) || !current()) return;
+    event.preventDefault();
+    document.activeElement.blur(); // a list takes what was typed when it is left,
+    setTimeout(save, SETTLE_MS); // and Gradio hears of it in one of the next frames
+  });
+  jobs.key("Ctrl+Enter", "save the form", save);
+
+  const choose = (name) => name && jobs.go(`?view=edit&job=${encodeURIComponent(name)}`);
+  return { choose, keep, restored, saving };
+})();

@@ -1,0 +1,67 @@
+/* The history: filters that change the address, its labels in the chosen zone, the filters' fold on a phone. */
+const jobsHistory = (() => {
+  // Gradio calls this with what was typed or chosen. An address that stays the same asks for nothing.
+  const changed = (field, text) => {
+    if (jobs.value("view") !== "history" || (text || "") === jobs.value(field)) throw new Error("unchanged");
+    return jobs.changed({ [field]: text, before: "" });
+  };
+
+  const formats = new Map();
+  const written = (at, jobZone) => {
+    const chosen = localStorage.getItem("jobs-zone") || "utc";
+    const zone = chosen === "utc" ? "UTC" : chosen === "job" ? jobZone || "UTC" : undefined;
+    if (!formats.has(zone)) {
+      formats.set(zone, new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone }));
+    }
+    return formats.get(zone).format(at);
+  };
+  const labelTicks = () => document.querySelectorAll("#jobs-history-charts [data-tick]").forEach((tick) => {
+    const [begin, end] = tick.dataset.part.split(",");
+    const text = written(new Date(tick.dataset.tick), tick.parentElement.dataset.zone).slice(begin, end);
+    if (tick.textContent !== text) tick.textContent = text;
+  });
+
+  // What is wrong with a text belongs to its input, for those who do not see it below.
+  const tieErrors = () => ["since", "until", "find"].forEach((field) => {
+    const input = document.querySelector(`#jobs-history-${field} :is(input, textarea)`);
+    const place = jobs.byId(`jobs-history-${field}-wrong`);
+    if (!input || !place) return;
+    const wrong = String(Boolean(place.querySelector(".wrong")));
+    if (input.getAttribute("aria-invalid") === wrong) return;
+    input.setAttribute("aria-invalid", wrong);
+    input.setAttribute("aria-describedby", place.id);
+  });
+
+  // Gradio redraws the table in place: with a new row on top, the element that has the focus becomes another run's.
+  const linkOf = (element) => element.closest && element.closest("#jobs-history-rows a");
+  let focused = "";
+  document.addEventListener("focusin", ({ target }) => (focused = linkOf(target) ? target.getAttribute("href") : ""));
+  const keepFocus = () => {
+    const now = linkOf(document.activeElement);
+    if (!focused || !now || now.getAttribute("href") === focused) return;
+    const same = [...document.querySelectorAll("#jobs-history-rows a")].find((each) => each.getAttribute("href") === focused);
+    if (same) same.focus({ preventScroll: true });
+    else focused = now.getAttribute("href");
+  };
+
+  let open = false;
+  const showFold = () => {
+    const button = jobs.byId("jobs-history-fold");
+    const filters = jobs.byId("jobs-history-filters");
+    if (!button || !filters) return;
+    if (button.getAttribute("aria-expanded") !== String(open)) button.setAttribute("aria-expanded", String(open));
+    filters.classList.toggle("folded", !open);
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "jobs-history-again") jobs.refresh();
+    if (event.target.id !== "jobs-history-fold") return;
+    open = !open;
+    showFold();
+  });
+  document.addEventListener("change", (event) => event.target.id === "jobs-zone" && labelTicks());
+  jobs.touch(labelTicks);
+  jobs.touch(tieErrors);
+  jobs.touch(showFold);
+  jobs.touch(keepFocus);
+  return { changed };
+})();

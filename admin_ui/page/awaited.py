@@ -1,0 +1,79 @@
+"""Wait for the ends of runs that were asked for on the page, so that the audit log has them whoever still looks."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from admin_ui.audit import AuditLog
+from admin_ui.auth import User
+from admin_ui.errors import AdminError, TriggerPending
+from admin_ui.model import JobResult
+from admin_ui.page.markup import duration
+
+AT_ONCE = 8
+"""So many runs are waited for at a time; of another one the audit log says only that it was accepted."""
+
+MOST_KEPT = 64
+ACTION = "trigger_job"
+
+
+class Awaited:
+    """The runs that are waited for, each by a thread of its own, with the service's `wait_for_result`. Thread-safe."""
+
+    def __init__(self, wait_for_result: Callable[[str], JobResult], audit: AuditLog) -> None:
+        self._wait_for_result = wait_for_result
+        self._audit = audit
+        self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._ends: OrderedDict[str, Future[tuple[str, bool]]] = OrderedDict()
+
+    def follow(self, user: User, line_id: str, job_name: str, run_id: str) -> None:
+        """Begin to wait for a run. `line_id` is the audit's id of the request, whose outcome is noted at its end."""
+        if not self._free.acquire(blocking=False):
+            self._note(user, line_id, job_name, "done", {"run_id": run_id})
+            return
+        end: Future[tuple[str, bool]] = Future()
+        with self._lock:
+            self._ends[run_id] = end
+            while len(self._ends) > MOST_KEPT:  # of windows that were closed meanwhile
+                self._ends.popitem(last=False)
+        # A daemon, as no shutdown should wait for a job.
+        arguments = (end, user, line_id, job_name, run_id)
+        threading.Thread(target=self._wait, args=arguments, name=f"awaits {job_name}", daemon=True).start()
+
+    def end(self, run_id: str) -> tuple[str, bool] | None:
+        """Wait for a run's end; return what to say of it and whether that is good, None if nobody waits for it."""
+        with self._lock:
+            end = self._ends.pop(run_id, None)
+        return end.result() if end else None
+
+    def _wait(self, end: Future[tuple[str, bool]], user: User, line_id: str, job_name: str, run_id: str) -> None:
+        details: dict[str, Any] = {"run_id": run_id}
+        outcome, said = "done", (f"{job_name} could not be waited for; its log shows how it ends", False)
+        try:
+            result = self._wait_for_result(run_id)
+            details |= {"status": result.status, "exit_code": result.exit_code, "duration": result.duration_seconds}
+            said = _summary(result), result.success
+        except TriggerPending:
+            details["status"] = "running"
+            said = f"{job_name} goes on; its log shows how it ends", True
+        except AdminError as error:
+            outcome, said = "failed", (f"{job_name}: {error}", False)
+            details |= {"error": type(error).__name__, "text": str(error)}
+        finally:
+            self._free.release()
+            self._note(user, line_id, job_name, outcome, details)
+            end.set_result(said)
+
+    def _note(self, user: User, line_id: str, job_name: str, outcome: str, details: dict[str, Any]) -> None:
+        self._audit.outcome(line_id, user, ACTION, job_name, outcome, details)
+
+
+def _summary(result: JobResult) -> str:
+    """Return how a run ended: `import-orders: failure, exit 1, 0.4 s`."""
+    how = "" if result.exit_code is None else f", exit {result.exit_code}"
+    return f"{result.job_name}: {result.status.replace('_', ' ')}{how}, {duration(result.duration_seconds)}"

@@ -1,0 +1,215 @@
+"""What the first view knows of each job, a row a job: its state, and its place among the others. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from admin_ui.job_files import JobFile
+from admin_ui.overview import Overview, Upcoming
+from admin_ui.page.address import Address
+from admin_ui.queries import HistoryRow, Recent
+
+LATE_AFTER_SECONDS = 5.0
+"""A run is late past its 95th percentile, but not before this: a hurry of seconds is nobody's concern."""
+
+CHANGED = "changed"
+"""As a state to filter by: the file was changed outside this page."""
+
+NEVER = Recent(None, (), None, None)
+ALLOWS_MORE = ("allow", "replace")
+
+
+class State(StrEnum):
+    """What a job is, in one word; the first that fits. A job that failed stays that while it runs again."""
+
+    INVALID = "invalid"
+    FAILED = "failed"
+    RUNNING = "running"
+    QUEUED = "queued"
+    DISABLED = "disabled"
+    CANCELLED = "cancelled"
+    OK = "ok"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
+
+    `loaded`: whether the scheduler goes by the file as it is. `runnable`: whether it would agree to a run now.
+    """
+
+    name: str
+    file: JobFile | None
+    state: State
+    recent: Recent = NEVER
+    running: tuple[HistoryRow, ...] = ()
+    queued: tuple[HistoryRow, ...] = ()
+    next: Upcoming | None = None
+    loaded: bool = True
+    late: bool = False
+    runnable: bool = False
+    changed: datetime | None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called on the page."""
+        return self.name or (self.file.file if self.file else "")
+
+    @property
+    def is_double(self) -> bool:
+        """Whether another file has this name, and counts."""
+        return self.file is not None and self.file.duplicate_of is not None
+
+    @property
+    def run_id(self) -> str | None:
+        """The run that is worth a look first: the one that failed, the one that is going, the last one."""
+        going = self.running[0] if self.running and self.state is not State.FAILED else None
+        shown = going or self.recent.last
+        return shown.run_id if shown else None
+
+
+def job_names(overview: Overview) -> list[str]:
+    """Return the names of all jobs: those with a file, and those that only a run is left of."""
+    names = [each.name for each in overview.files if each.name]
+    names += [each.job_name for each in (*overview.running, *overview.queued)]
+    return list(dict.fromkeys(names))
+
+
+def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
+    """Return all jobs, what needs somebody first: failed (newest first), invalid, running, then by the next run."""
+    running, queued = _by_job(overview.running), _by_job(overview.queued)
+    upcoming = {each.job_name: each for each in overview.upcoming}
+    files = {each.name for each in overview.files}
+    gone = [(name, None) for name in {**running, **queued} if name not in files]
+    rows = []
+    for name, file in [*((each.name, each) for each in overview.files), *gone]:
+        is_main = file is None or file.duplicate_of is None
+        rows.append(
+            _row(
+                overview,
+                name,
+                file,
+                recents.get(name, NEVER) if is_main else NEVER,
+                running.get(name, ()) if is_main else (),
+                queued.get(name, ()) if is_main else (),
+                upcoming.get(name) if is_main else None,
+            )
+        )
+    return sorted(rows, key=_urgency)
+
+
+def chosen(rows: Iterable[JobRow], address: Address) -> list[JobRow]:
+    """Return the rows that an address asks for with `state`, `find` and `sort` (`-` before it: the other way round)."""
+    state, text = address.get("state"), address.get("find").strip().casefold()
+    found = [row for row in rows if _is(row, state) and (not text or _holds(row, text))]
+    column = address.get("sort")
+    key = SORTS.get(column.removeprefix("-"))
+    if key is None:
+        return found
+    known = [row for row in found if key(row) is not None]
+    known.sort(key=key, reverse=column.startswith("-"))
+    return known + [row for row in found if key(row) is None]
+
+
+def counts(rows: Iterable[JobRow]) -> Counter[State]:
+    """Return how many jobs there are of each state."""
+    return Counter(row.state for row in rows)
+
+
+SORTS: Mapping[str, Callable[[JobRow], Any]] = {
+    "state": lambda row: list(State).index(row.state),
+    "job": lambda row: row.label.casefold(),
+    "last": lambda row: row.recent.last and row.recent.last.at,
+    "duration": lambda row: row.recent.last and row.recent.last.duration_seconds,
+    "next": lambda row: row.next and row.next.at,
+    "schedule": lambda row: row.file.config.schedule if row.file and row.file.config else None,
+}
+"""What each column sorts by; rows without it come last either way."""
+
+
+def _row(
+    overview: Overview,
+    name: str,
+    file: JobFile | None,
+    recent: Recent,
+    running: tuple[HistoryRow, ...],
+    queued: tuple[HistoryRow, ...],
+    upcoming: Upcoming | None,
+) -> JobRow:
+    config = file.config if file else None
+    usual = usual_seconds(recent)
+    late_since = overview.now - timedelta(seconds=usual) if usual else None
+    free = not (running or queued) or (config is not None and config.concurrency_policy in ALLOWS_MORE)
+    return JobRow(
+        name=name,
+        file=file,
+        state=_state(file, recent, running, queued),
+        recent=recent,
+        running=running,
+        queued=queued,
+        next=upcoming,
+        loaded=overview.loaded.get(name, True) or config is None,
+        late=late_since is not None and any(each.at < late_since for each in running),
+        runnable=config is not None and config.enabled and free,
+        changed=overview.changed_outside.get(name),
+    )
+
+
+def usual_seconds(recent: Recent) -> float | None:
+    """Return after how many seconds a run of a job counts as late, None if that is not known."""
+    return None if recent.p95_seconds is None else max(recent.p95_seconds, LATE_AFTER_SECONDS)
+
+
+def _state(
+    file: JobFile | None, recent: Recent, running: tuple[HistoryRow, ...], queued: tuple[HistoryRow, ...]
+) -> State:
+    last = recent.last
+    disabled = bool(file and file.config and not file.config.enabled)
+    facts = {
+        State.INVALID: file is not None and file.config is None,
+        State.FAILED: last is not None and last.failed and last.status != "cancelled" and not disabled,
+        State.RUNNING: bool(running),
+        State.QUEUED: bool(queued),
+        State.DISABLED: disabled,
+        State.CANCELLED: last is not None and last.status == "cancelled",
+        State.OK: last is not None,
+    }
+    return next((state for state, holds in facts.items() if holds), State.NEVER)
+
+
+def _urgency(row: JobRow) -> tuple[Any, ...]:
+    last = row.recent.last
+    if row.state is State.FAILED and last is not None:
+        return 0, -(last.end_time or last.at).timestamp(), row.label
+    if row.state is State.INVALID:
+        return 1, 0.0, row.label
+    if row.running or row.queued:
+        return 2, not row.late, row.label
+    return 3, row.next.at.timestamp() if row.next else float("inf"), row.label
+
+
+def _by_job(runs: Iterable[HistoryRow]) -> dict[str, tuple[HistoryRow, ...]]:
+    found: dict[str, tuple[HistoryRow, ...]] = {}
+    for run in runs:
+        found[run.job_name] = (*found.get(run.job_name, ()), run)
+    return found
+
+
+def _is(row: JobRow, state: str) -> bool:
+    if state == CHANGED:
+        return row.changed is not None
+    if state == State.RUNNING:
+        return bool(row.running)  # one that failed before, too
+    return not state or state == row.state
+
+
+def _holds(row: JobRow, text: str) -> bool:
+    config = row.file.config if row.file else None
+    texts = [row.label, *([config.command, config.description or ""] if config else [])]
+    return any(text in each.casefold() for each in texts)

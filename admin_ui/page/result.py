@@ -1,0 +1,69 @@
+"""A run's state and how it ended, in the words of the files, each with an icon of its own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from admin_ui.page.markup import Html, html
+from admin_ui.queries import HistoryRow
+
+LOOKS = {  # colour and icon of base.css
+    "success": ("ok", "ok"),
+    "failure": ("bad", "bad"),
+    "timeout": ("bad", "bad"),
+    "output_limit": ("bad", "bad"),
+    "interrupted": ("bad", "bad"),
+    "cancelled": ("warn", "warn"),
+    "missed": ("warn", "warn"),
+    "running": ("busy", "busy"),
+    "queued": ("busy", "wait"),
+    "skipped": ("off", "skip"),
+    "rejected": ("warn", "warn"),
+}
+PASSED_OVER = {
+    "already_running": "another run of the job was going or queued",
+    "paused": "all schedules were paused",
+    "past_deadline": "it could not start within its deadline",
+    "replaced": "a newer run took its place",
+    "superseded": "a later time was due as well, or the definition was changed",
+    "disabled": "the job was disabled before it could start",
+    "removed": "the job was deleted before it could start",
+    "expired": "no place was free for as long as a request may wait",
+}
+TRIGGERS = {"schedule": "by schedule", "retry": "a retry", "catch_up": "catching up on a missed time"}
+
+
+def state(status: str) -> Html:
+    """Return a status as icon and word."""
+    colour, icon = LOOKS.get(status, ("off", "none"))
+    word = status.replace("_", " ")
+    return html('<span class="state {}"><span class="icon {}"></span>{}</span>', colour, icon, word)
+
+
+def ending(status: str, exit_code: int | None, signal: int | None, reason: str | None) -> str:
+    """Return what made a run's status, such as `exit 1` or `ran longer than 2 s`; nothing for one that goes on."""
+    if status in ("success", "failure") and exit_code is not None:
+        return f"signal {signal}" if signal else f"exit {exit_code}"
+    if status in ("skipped", "missed"):
+        return PASSED_OVER.get(reason or "", reason or "")
+    return reason or ""
+
+
+def ended(row: HistoryRow) -> str:
+    """Return `ending` of a row of the history."""
+    return ending(row.status, row.exit_code, row.signal, row.reason)
+
+
+def ended_entry(entry: Mapping[str, Any]) -> str:
+    """Return `ending` of a `job_complete` entry."""
+    return ending(entry["status"], entry["exit_code"], entry["signal"], entry["reason"])
+
+
+def asked(trigger: str | None, requested_by: str | None, *, confirmed: bool) -> str:
+    """Return why there is a run: `by schedule`, `by anna`, and `(unconfirmed)` if the audit log has no such request."""
+    if trigger != "manual":
+        return TRIGGERS.get(trigger or "", "")
+    if not requested_by:
+        return "by a request without a name"
+    return f"by {requested_by}" if confirmed else f"by {requested_by} (unconfirmed)"

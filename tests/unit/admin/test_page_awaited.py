@@ -1,0 +1,155 @@
+"""Waiting for runs that were asked for on the page: what is said of their ends, and what the audit log has of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from admin_ui.audit import AuditLog
+from admin_ui.auth import User
+from admin_ui.errors import RequestRejected, StorageError, TriggerPending
+from admin_ui.model import JobResult
+from admin_ui.page.awaited import AT_ONCE, MOST_KEPT, Awaited
+from tests.daemon import wait_for
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+ANNA = User("anna", frozenset({"admin"}), "127.0.0.1")
+
+
+def ended(status: str = "success", exit_code: int | None = 0) -> JobResult:
+    return JobResult("job", NOON, NOON, exit_code, "", "", 0.4, status=status, run_id="r1", trigger="manual")
+
+
+@dataclass
+class Service:
+    """A service whose runs end as `end` has it, as soon as `go` is set."""
+
+    end: Callable[[], JobResult] = ended
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for_result(self, run_id: str) -> JobResult:
+        assert self.go.wait(30)
+        return self.end()
+
+
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    file = folder / "audit.log"
+    lines = map(json.loads, file.read_text().splitlines() if file.exists() else [])
+    return [line for line in lines if line["event"] == "outcome"]
+
+
+def has_outcomes(folder: Path, count: int) -> bool:
+    return len(outcomes(folder)) == count
+
+
+def raising(error: Exception) -> Callable[[], JobResult]:
+    def end() -> JobResult:
+        raise error
+
+    return end
+
+
+@pytest.mark.parametrize(
+    ("end", "said", "outcome", "details"),
+    [
+        (ended, ("job: success, exit 0, 0.4 s", True), "done", {"status": "success", "exit_code": 0, "duration": 0.4}),
+        (
+            lambda: ended("failure", 3),
+            ("job: failure, exit 3, 0.4 s", False),
+            "done",
+            {"status": "failure", "exit_code": 3, "duration": 0.4},
+        ),
+        (
+            lambda: ended("output_limit", None),
+            ("job: output limit, 0.4 s", False),
+            "done",
+            {"status": "output_limit", "exit_code": None, "duration": 0.4},
+        ),
+        (
+            raising(TriggerPending("r1")),
+            ("job goes on; its log shows how it ends", True),
+            "done",
+            {"status": "running"},
+        ),
+        (
+            raising(RequestRejected("expired", "no place")),
+            ("job: the scheduler refused it (expired): no place", False),
+            "failed",
+            {"error": "RequestRejected", "text": "the scheduler refused it (expired): no place"},
+        ),
+        (
+            raising(StorageError("gone")),
+            ("job: gone", False),
+            "failed",
+            {"error": "StorageError", "text": "gone"},
+        ),
+    ],
+)
+def test_an_end_is_said_and_noted_as_the_outcome_of_the_request(tmp_path, end, said, outcome, details):
+    audit, service = AuditLog(tmp_path), Service(end)
+    service.go.set()
+    awaited = Awaited(service.wait_for_result, audit)
+    line_id = audit.requested(ANNA, "trigger_job", "job")
+    awaited.follow(ANNA, line_id, "job", "r1")
+
+    assert awaited.end("r1") == said
+    (line,) = outcomes(tmp_path)
+    assert (line["id"], line["username"], line["action"]) == (line_id, "anna", "trigger_job")
+    assert (line["outcome"], line["details"]) == (outcome, {"run_id": "r1"} | details)
+
+
+def test_the_outcome_is_noted_also_when_nobody_looks_any_more(tmp_path):
+    audit, service = AuditLog(tmp_path), Service()
+    awaited = Awaited(service.wait_for_result, audit)
+    awaited.follow(ANNA, audit.requested(ANNA, "trigger_job", "job"), "job", "r1")
+    assert outcomes(tmp_path) == []
+    service.go.set()
+
+    wait_for(lambda: outcomes(tmp_path), "the outcome")
+
+
+def test_an_end_is_said_once(tmp_path):
+    service = Service()
+    service.go.set()
+    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
+    awaited.follow(ANNA, "line", "job", "r1")
+
+    assert awaited.end("r1") is not None
+    assert awaited.end("r1") is None
+    assert awaited.end("never asked for") is None
+
+
+def test_a_run_beyond_those_that_are_waited_for_is_noted_as_accepted_at_once(tmp_path):
+    service = Service()
+    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
+    for number in range(AT_ONCE + 1):
+        awaited.follow(ANNA, f"line-{number}", "job", f"r{number}")
+
+    assert [(line["id"], line["details"]) for line in outcomes(tmp_path)] == [
+        (f"line-{AT_ONCE}", {"run_id": f"r{AT_ONCE}"})
+    ]
+    assert awaited.end(f"r{AT_ONCE}") is None
+    service.go.set()
+    wait_for(functools.partial(has_outcomes, tmp_path, AT_ONCE + 1), "the others")
+    awaited.follow(ANNA, "line", "job", "next")
+    assert awaited.end("next") == ("job: success, exit 0, 0.4 s", True)
+
+
+def test_what_nobody_asked_for_is_forgotten_in_the_end(tmp_path):
+    service = Service()
+    service.go.set()
+    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
+    for number in range(MOST_KEPT + 1):
+        awaited.follow(ANNA, f"line-{number}", "job", f"r{number}")
+        wait_for(functools.partial(has_outcomes, tmp_path, number + 1), "its end")
+
+    assert awaited.end("r0") is None
+    assert awaited.end("r1") is not None

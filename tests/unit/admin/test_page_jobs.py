@@ -1,0 +1,392 @@
+"""The first view's HTML: what stands at the top, which job comes first, and what a row says of it."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from admin_ui.job_files import JobFile
+from admin_ui.model import JobConfig
+from admin_ui.overview import Overview, Upcoming
+from admin_ui.page.address import Address
+from admin_ui.page.alarm import alarm
+from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
+from admin_ui.page.job_table import ROWS_A_PAGE, chips, outcome, table
+from admin_ui.queries import HistoryRow, Recent
+from admin_ui.scheduler_state import ConfigProblem, SchedulerState
+
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LONG_AGO = NOON - timedelta(days=3)
+REQUEST = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
+
+
+def ago(seconds: float) -> datetime:
+    return NOON - timedelta(seconds=seconds)
+
+
+def job(name: str, **fields: Any) -> JobFile:
+    config = JobConfig(name, "*/5 * * * *", fields.pop("command", "true"), "/", fields.pop("enabled", True), **fields)
+    return JobFile(f"{name}.json", name, "ab" * 32, "{}", {}, config, modified=LONG_AGO)
+
+
+def invalid(file: str = "broken.json", **errors: str) -> JobFile:
+    said = errors or {"": "line 4, column 1: the JSON ends too early; write the rest"}
+    return JobFile(file, file.removesuffix(".json"), "ab" * 32, "{", errors=said, modified=LONG_AGO)
+
+
+def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: Any) -> HistoryRow:
+    failed = status not in ("success", "running", "queued")
+    ended = {} if status in ("running", "queued") else {"end_time": at, "exit_code": int(failed), "duration_seconds": 2}
+    return HistoryRow(
+        run_id=f"{job_name}-run", job_name=job_name, status=status, failed=failed, at=at, **{**ended, **fields}
+    )
+
+
+def recent(last: HistoryRow, *statuses: str, median: float | None = None, p95: float | None = None) -> Recent:
+    results = [(f"r{number}", status, NOON) for number, status in enumerate(statuses or (last.status,))]
+    return Recent(last, tuple(results), median, p95)
+
+
+def seen(*files: JobFile, **changes: Any) -> Overview:
+    state: dict[str, Any] = {"journal_problem": None, "watch_problem": None, "config_errors": ()}
+    state |= {"status": "alive", "last_seen": NOON, "started_at": LONG_AGO, "version": "1", "timezone": "UTC"}
+    facts: dict[str, Any] = {
+        "files": list(files),
+        "running": [],
+        "queued": [],
+        "failed": [],
+        "upcoming": [],
+        "invalid_files": [each for each in files if each.config is None],
+        "loaded": {},
+        "changed_outside": {},
+        "now": NOON,
+        "scheduler": SchedulerState(**state | changes.pop("scheduler", {})),
+        "paused": False,
+        "index_problem": None,
+        "skipped_lines": 0,
+    }
+    return Overview(**facts | changes)
+
+
+def shown(overview: Overview, address: str = "", /, **recents: Recent) -> str:
+    fields = dict(pair.split("=", 1) for pair in address.split("&") if pair)
+    rows = job_rows(overview, {name.replace("_", "-"): each for name, each in recents.items()})
+    where = Address("jobs", fields)
+    return table(chosen(rows, where), where, overview)
+
+
+def text(markup: str) -> str:
+    """Return what is to be read, without tags and titles."""
+    without = re.sub(r"<title>.*?</title>", "", markup)
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", without))).strip()
+
+
+def order(markup: str) -> list[str]:
+    return re.findall(r'data-job="([^"]*)"', markup)
+
+
+def test_failed_jobs_come_first_the_newest_before_the_others_then_invalid_then_running_then_by_the_next_run():
+    files = [job("later"), job("sooner"), invalid(), job("busy"), job("old-failure"), job("new-failure")]
+    times = {"later": 300, "sooner": 60}
+    overview = seen(
+        *files,
+        running=[run("busy", "running")],
+        upcoming=[Upcoming(job_name=name, at=NOON + timedelta(seconds=s), zone="UTC") for name, s in times.items()],
+    )
+    ends = {"old_failure": recent(run("old-failure", at=ago(90))), "new_failure": recent(run("new-failure"))}
+
+    assert order(shown(overview, **ends)) == ["new-failure", "old-failure", "broken", "busy", "sooner", "later"]
+
+
+def test_a_job_that_failed_stays_with_the_failed_ones_while_it_runs_again():
+    overview = seen(job("a"), running=[run("a", "running")])
+    (row,) = job_rows(overview, {"a": recent(run("a"))})
+
+    assert row.state is State.FAILED
+    assert "running since" in text(shown(overview, a=recent(run("a"))))
+
+
+def test_a_row_of_a_failed_job_has_the_word_that_made_it_fail_and_the_reason_without_a_click():
+    cause = "ValueError: could not convert string to float: '12,90'"
+    found = shown(seen(job("import-orders")), import_orders=recent(run("import-orders", cause=cause)))
+
+    assert "exit 1" in text(found) and cause in text(found)
+    assert 'href="?view=logs&amp;run=import-orders-run"' in found
+    assert 'class="state ok"' not in found and "icon ok" not in found
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"exit_code": 3}, "exit 3"),
+        ({"status": "success", "exit_code": 0}, "exit 0"),
+        ({"exit_code": 137, "signal": 9}, "killed by SIGKILL"),
+        ({"exit_code": 166, "signal": 38}, "killed by signal 38"),
+        ({"exit_code": 127, "reason": "no such directory"}, "start refused"),
+        ({"status": "timeout", "reason": "ran longer than 3600 s", "signal": 15}, "timeout 3600 s"),
+        ({"status": "cancelled", "reason": f"cancelled by request {REQUEST}"}, "cancelled by anna"),
+        ({"status": "cancelled", "reason": "cancelled by request unknown"}, "cancelled"),
+        ({"status": "interrupted"}, "interrupted"),
+        ({"status": "output_limit"}, "output limit"),
+    ],
+)
+def test_an_end_is_said_in_a_few_words(fields, words):
+    assert outcome(run("a", **fields), {REQUEST: "anna"}.get) == words
+
+
+def test_each_state_has_a_word_of_its_own():
+    files = [job("never"), job("off", enabled=False), invalid(), job("waits"), job("runs"), job("good"), job("killed")]
+    overview = seen(*files, running=[run("runs", "running")], queued=[run("waits", "queued")])
+    found = shown(overview, good=recent(run("good", "success")), killed=recent(run("killed", "cancelled")))
+    words = re.findall(r'<span class="icon \w+"></span>([^<]+)</span>', found)
+
+    assert sorted(words) == sorted(["never", "disabled", "invalid: line 4", "queued", "running", "ok", "cancelled"])
+
+
+def test_a_retry_says_when():
+    overview = seen(job("a"), queued=[run("a", "queued", NOON + timedelta(seconds=40), trigger="retry")])
+
+    assert "retry 2026-11-25 12:00:40 UTC" in text(shown(overview, a=recent(run("a"))))
+
+
+def test_a_running_job_says_since_when_and_what_is_usual_and_is_late_past_the_95th_percentile():
+    known = recent(run("a", "success"), median=60, p95=90)
+    in_time = seen(job("a"), running=[run("a", "running", ago(80))])
+    late = seen(job("a"), running=[run("a", "running", ago(100))])
+
+    assert 'data-elapsed data-usual="90"' in shown(in_time, a=known)
+    assert "usually 1 min 00 s" in text(shown(in_time, a=known))
+    assert alarm(in_time, job_rows(in_time, {"a": known})) == ""
+    assert "state warn" in shown(late, a=known)
+    assert text(alarm(late, job_rows(late, {"a": known}))) == "a is running for unusually long"
+
+
+def test_a_run_of_moments_is_not_late_at_once():
+    overview = seen(job("a"), running=[run("a", "running", ago(3))])
+    (row,) = job_rows(overview, {"a": recent(run("a", "success"), median=0.1, p95=0.2)})
+
+    assert not row.late
+
+
+def test_bars_say_in_words_how_many_were_ok_and_when_the_others_failed():
+    statuses = ["failure", *["success"] * 17, "timeout", "cancelled"]
+    found = shown(seen(job("a")), a=recent(run("a"), *statuses))
+
+    assert 'aria-label="17 of 20 ok"' in found
+    assert found.count('<path class="ok"') == 1 and found.count('<path class="bad"') == 2
+    assert "<title>failure, 2026-11-25 12:00:00 UTC</title>" in found
+
+
+def test_a_row_says_the_next_run_relative_and_absolute_in_the_zone_of_the_job():
+    at = datetime(2026, 11, 26, 1, 30, tzinfo=UTC)
+    overview = seen(job("a", timezone="Europe/Berlin"), upcoming=[Upcoming(job_name="a", at=at, zone="Europe/Berlin")])
+    found = shown(overview)
+
+    assert found.count('data-zone="Europe/Berlin"') == 2 and found.count("data-relative") == 1
+    assert "Every 5 minutes (Europe/Berlin)" in text(found)
+    assert "paused 2026-11-26 01:30:00 UTC" in text(
+        shown(seen(*overview.files, upcoming=overview.upcoming, paused=True))
+    )
+
+
+def test_a_saved_file_is_told_apart_from_a_loaded_one():
+    saved = JobFile("a.json", "a", "ab" * 32, "{}", {}, job("a").config, modified=ago(2))
+
+    assert "saved, not loaded yet" in text(shown(seen(saved, loaded={"a": False})))
+    assert "loaded by the scheduler" in text(shown(seen(saved, loaded={"a": True})))
+    assert "loaded" not in text(shown(seen(job("a"), loaded={"a": True})))
+
+
+def test_a_job_whose_file_is_gone_stays_while_it_runs():
+    overview = seen(running=[run("gone", "running")])
+
+    assert job_names(overview) == ["gone"]
+    assert "file removed" in text(shown(overview))
+
+
+def test_a_second_file_of_the_same_name_is_a_row_of_its_own_that_cannot_be_selected():
+    double = JobFile("b.json", "a", "cd" * 32, "{}", {}, None, {"name": "expected another name"}, "a.json")
+    found = shown(seen(job("a"), double), "job=a")
+
+    assert order(found) == ["", "a"]
+    assert found.count('aria-selected="true"') == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "names"),
+    [
+        ("state=failed", ["bad"]),
+        ("state=disabled", ["off"]),
+        ("state=running", ["busy"]),
+        ("state=nonsense", []),
+        ("find=BAD", ["bad"]),
+        ("find=psql", ["off"]),
+        ("find=orders", ["busy"]),
+        ("find=psql&state=failed", []),
+        ("sort=job", ["bad", "busy", "off"]),
+        ("sort=-job", ["off", "busy", "bad"]),
+        ("sort=-last", ["busy", "bad", "off"]),
+        ("sort=last", ["bad", "busy", "off"]),
+        ("sort=nonsense", ["bad", "busy", "off"]),
+    ],
+)
+def test_rows_are_filtered_and_sorted_by_the_address(address, names):
+    files = [job("off", enabled=False, command="psql -c x"), job("busy", description="Reads Orders"), job("bad")]
+    overview = seen(*files, running=[run("busy", "running")])
+    ends = {"bad": recent(run("bad", at=ago(60))), "busy": recent(run("busy", "success", ago(5)))}
+
+    assert order(shown(overview, address, **ends)) == names
+
+
+def test_columns_are_links_that_sort_and_say_how_they_are_sorted():
+    files = [job("a"), job("b")]
+
+    assert '<th scope="col" class="c-job" aria-sort="none"><a href="?view=jobs&amp;sort=job">' in shown(seen(*files))
+    assert 'aria-sort="ascending"><a href="?view=jobs&amp;sort=-job">' in shown(seen(*files), "sort=job")
+    assert 'aria-sort="descending"><a href="?view=jobs">' in shown(seen(*files), "sort=-job")
+
+
+def test_many_jobs_come_in_pages():
+    overview = seen(*(job(f"job-{number:03}") for number in range(ROWS_A_PAGE * 2 + 1)))
+    first, last = shown(overview), shown(overview, "page=3")
+
+    assert len(order(first)) == ROWS_A_PAGE
+    assert f"1 to {ROWS_A_PAGE} of {ROWS_A_PAGE * 2 + 1}" in text(first)
+    assert order(last) == [f"job-{ROWS_A_PAGE * 2}"]
+    assert order(shown(overview, "page=99")) == order(last)
+    assert order(shown(overview, "page=-x")) == order(first)
+
+
+def test_only_one_row_is_in_the_way_of_the_tab_key():
+    found = shown(seen(job("a"), job("b"), job("c")), "job=b")
+
+    assert re.findall(r'data-job="(\w)" tabindex="0" aria-selected="(\w+)"', found) == [("b", "true")]
+
+
+def test_an_empty_folder_and_a_search_without_a_hit_say_what_to_do():
+    assert "There is no job yet" in text(shown(seen()))
+    assert "No job fits" in text(shown(seen(job("a")), "find=zzz"))
+
+
+def test_chips_count_only_the_states_that_there_are():
+    rows = job_rows(seen(job("a"), job("b", enabled=False)), {"a": recent(run("a"))})
+
+    assert text(chips(rows, Address(), 0)) == "2 jobs 1 failed 1 disabled"
+    assert text(chips(rows, Address(), 7)).endswith("7 failed runs in 24 h")
+
+
+def test_nothing_stands_at_the_top_when_all_is_well():
+    overview = seen(job("a"))
+
+    assert alarm(overview, job_rows(overview, {"a": recent(run("a", "success"))})) == ""
+
+
+def test_the_alarm_names_the_failed_jobs_each_a_link_to_that_run():
+    overview = seen(job("import-orders"), job("flaky-api"), job("fine"))
+    ends = {
+        "import-orders": recent(run("import-orders")),
+        "flaky-api": recent(run("flaky-api", "timeout", ago(9), reason="ran longer than 2 s")),
+        "fine": recent(run("fine", "success")),
+    }
+    found = alarm(overview, job_rows(overview, ends))
+
+    assert text(found) == "import-orders (exit 1) , flaky-api (timeout 2 s) failed"
+    assert re.findall(r'href="\?view=logs&amp;run=([\w-]+)"', found) == ["import-orders-run", "flaky-api-run"]
+    assert "<button" not in found
+
+
+def test_the_alarm_names_the_first_of_many():
+    overview = seen(*(job(f"job-{number}") for number in range(30)))
+    ends = {f"job-{number}": recent(run(f"job-{number}", at=ago(number))) for number in range(30)}
+
+    assert text(alarm(overview, job_rows(overview, ends))).endswith("job-7 (exit 1) and 22 more failed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scheduler": {"status": "stopped"}}, "Scheduler stopped"),
+        ({"scheduler": {"status": "stopping"}}, "Scheduler is stopping"),
+        ({"scheduler": {"status": "crashed"}}, "Scheduler crashed"),
+        ({"scheduler": {"status": "silent"}}, "Scheduler silent, last seen 2026-11-25 12:00:00 UTC"),
+        ({"scheduler": {"status": "unknown", "last_seen": None}}, "No sign of a scheduler"),
+        ({"scheduler": {"journal_problem": "No space left"}}, "The journal cannot be written: No space left"),
+        ({"scheduler": {"watch_problem": "no watches"}}, "notices changed files late: no watches"),
+        ({"paused": True}, "All schedules are paused"),
+        ({"index_problem": "the logs cannot be read"}, "What you see may be old: the logs cannot be read"),
+        ({"skipped_lines": 1}, "1 line of the logs cannot be read"),
+        ({"loaded": {"a": False}}, "a : saved, but the scheduler has not loaded it"),
+        ({"changed_outside": {"a": ago(60)}}, "Changed outside this page: a 2026-11-25 11:59:00 UTC"),
+    ],
+)
+def test_what_is_wrong_is_said_at_the_top(changes, words):
+    overview = seen(job("a"), **changes)
+
+    assert words in text(alarm(overview, job_rows(overview, {})))
+
+
+def test_an_invalid_file_says_what_is_wrong_with_it_and_whether_the_last_good_version_counts():
+    wrong = ConfigProblem(
+        file="broken.json",
+        job_name=None,
+        problems=(("schedule", "61 * * * *", "0 to 59"),),
+        kept_last_good=True,
+        at=NOON,
+    )
+    overview = seen(invalid(schedule="61 is no minute"), scheduler={"config_errors": (wrong,)})
+    rows = job_rows(overview, {})
+
+    told = "broken.json is invalid: schedule: 61 is no minute. The last good version stays in force."
+    assert text(alarm(overview, rows)) == told
+    assert "schedule: 61 is no minute" in text(table(rows, Address(), overview))
+
+
+def test_what_only_the_scheduler_finds_wrong_is_said_with_what_it_found_and_wants():
+    wrong = ConfigProblem(
+        file="a.json", job_name="a", problems=(("timezone", "Mars", "a zone"),), kept_last_good=True, at=NOON
+    )
+    overview = seen(job("a"), scheduler={"config_errors": (wrong,)})
+
+    assert "a.json: timezone: found Mars, expected a zone" in text(alarm(overview, job_rows(overview, {})))
+
+
+def test_hostile_names_commands_and_output_are_shown_as_text():
+    bad = "<script>alert(1)</script>${7*7}{{7*7}}\x1b[31m\u202elive\x00"
+    overview = seen(
+        job("a", command=bad, description=bad), invalid(f"{bad}.json", **{bad: bad}), changed_outside={"a": NOON}
+    )
+    rows = job_rows(overview, {"a": recent(run("a", cause=bad))})
+    address = Address("jobs", {"find": bad, "sort": bad, "state": bad})
+    markup = alarm(overview, rows) + chips(rows, address, 1) + table(rows, address, overview)
+
+    assert "<script>" not in markup and "\x1b" not in markup and "\u202e" not in markup and "\x00" not in markup
+    assert "\\x1b[31m\\u202elive\\x00" in text(markup)
+
+
+@pytest.mark.parametrize(
+    ("fields", "active", "runnable"),
+    [
+        ({}, [], True),
+        ({"enabled": False}, [], False),
+        ({}, ["a"], False),
+        ({"concurrency_policy": "allow"}, ["a"], True),
+    ],
+)
+def test_a_run_is_offered_where_the_scheduler_would_agree(fields, active, runnable):
+    overview = seen(job("a", **fields), running=[run(name, "running") for name in active])
+    (row,) = job_rows(overview, {})
+
+    assert row.runnable is runnable
+
+
+def test_the_run_that_is_worth_a_look_is_the_failed_one_else_the_one_that_is_going():
+    going = replace(run("a", "running"), run_id="going")
+    failed = JobRow(name="a", file=job("a"), state=State.FAILED, recent=recent(run("a")), running=(going,))
+    runs = JobRow(name="a", file=job("a"), state=State.RUNNING, recent=recent(run("a", "success")), running=(going,))
+
+    assert (failed.run_id, runs.run_id) == ("a-run", "going")
