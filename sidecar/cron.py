@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -51,13 +52,10 @@ class Schedule:
 
         Raises ValueError for a naive time, ScheduleError if there is none before the year 10000.
         """
-        instant = _utc(instant)
-        try:
-            if self.wildcard:
-                return self._next_wildcard(instant)
-            return _first_occurrence(self.zone, _match_after(self.fields, _reached(self.zone, instant)))
-        except (OverflowError, ValueError) as error:
-            raise _beyond(instant) from error
+        return _next_after(self, _utc(instant))
+
+    def _next_fixed(self, instant: datetime) -> datetime:
+        return _first_occurrence(self.zone, _match_after(self.fields, _reached(self.zone, instant)))
 
     def span(self, after: datetime, until: datetime) -> Span | None:
         """Return the scheduled times in (after, until], None if there are none. Raises as `next_after` does.
@@ -136,19 +134,33 @@ def is_valid(expression: object) -> bool:
 
 def zone_named(name: object) -> ZoneInfo:
     """Return the IANA time zone `name`. Raises ScheduleError if there is none."""
-    if isinstance(name, str) and ZONE_NAME.fullmatch(name) and name.split("/")[0] not in NO_ZONES:
-        try:
-            return ZoneInfo(name)
-        except (KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
-            pass
+    if isinstance(name, str):
+        with suppress(KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
+            return _zone(name)
     shown = found(name) if isinstance(name, str) else type(name).__name__
     raise ScheduleError(f"time zone: write an IANA name such as 'Europe/Berlin' or 'UTC', found {shown}")
+
+
+@lru_cache(REMEMBERED)
+def _zone(name: str) -> ZoneInfo:
+    if not ZONE_NAME.fullmatch(name) or name.split("/")[0] in NO_ZONES:
+        raise ValueError(name)
+    return ZoneInfo(name)
 
 
 @lru_cache(REMEMBERED)
 def _parse(expression: str, zone: ZoneInfo) -> Schedule:
     fields = read(expression)
     return Schedule(expression, zone, fields, any(text.startswith("*") for text in expression.split()[:2]))
+
+
+@lru_cache(REMEMBERED)
+def _next_after(schedule: Schedule, instant: datetime) -> datetime:
+    # Remembered, as jobs that are due at the same time mostly have the same schedule, and its next time with it.
+    try:
+        return schedule._next_wildcard(instant) if schedule.wildcard else schedule._next_fixed(instant)
+    except (OverflowError, ValueError) as error:
+        raise _beyond(instant) from error
 
 
 @lru_cache(REMEMBERED)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from time import monotonic
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -645,7 +646,11 @@ def test_a_span_of_ten_years_counts_every_minute_without_visiting_it(zone, monke
     searched = []
 
     def counting(match: Callable[..., datetime]) -> Callable[..., datetime]:
-        return lambda *of: searched.append(of) or match(*of)
+        def counted(*of: Any) -> datetime:
+            searched.append(of)
+            return match(*of)
+
+        return counted
 
     for name in ("_match_after", "_match_before"):
         monkeypatch.setattr(cron, name, counting(getattr(cron, name)))
