@@ -73,7 +73,11 @@ def main() -> int:
         for name, step in steps.items():
             if not arguments.only or name.startswith(tuple(arguments.only)):
                 print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
-                _take(step, results)
+                try:
+                    _take(step, results)
+                except systems.SystemFailed as error:
+                    print(error, file=sys.stderr, flush=True)
+                    missing[f"{name}, round {number}"] = str(error)
     form = f"{'short form, ' if arguments.short else ''}{rounds} round{'s' if rounds > 1 else ''}"
     date = datetime.now(UTC).date().isoformat()
     seconds = time.monotonic() - began

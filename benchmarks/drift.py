@@ -39,7 +39,7 @@ def measure(root: Path, jobs: int) -> Iterator[tuple[str, str, Figures]]:
     for number, slot in enumerate(SLOTS[jobs]):
         present = [system for system in slot if system.missing() is None]
         for system, figures in _slot(root / f"{jobs}-{number}", present, jobs).items():
-            yield f"start drift, {jobs:,} jobs", system, figures
+            yield f"start drift, {jobs:,} job{'s' if jobs > 1 else ''}", system, figures
 
 
 def _slot(root: Path, members: Sequence[System], jobs: int) -> dict[str, Figures]:

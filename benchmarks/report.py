@@ -30,7 +30,7 @@ class Target:
 
 
 TARGETS = (
-    Target("start drift, 1 jobs", "first ms", 1.5, FLOOR_PYTHON, ahead_of_peers=True),
+    Target("start drift, 1 job", "first ms", 1.5, FLOOR_PYTHON, ahead_of_peers=True),
     Target("start drift, 100 jobs", "last ms", 1.25, FLOOR_C),
     Target("start drift, 1,000 jobs", "last ms", 1.3, FLOOR_C),
     Target("start drift, 1,000 jobs", "CPU ms a run", 1.5),

@@ -27,6 +27,10 @@ JOBS_A_FILE = 500
 START_SECONDS = 120.0
 
 
+class SystemFailed(Exception):
+    """A system did not start; what was to be measured together with it is lost, the rest is not."""
+
+
 class Job(NamedTuple):
     """What every system can be told to do."""
 
@@ -73,9 +77,9 @@ class System:
                 if self.ready(root) is None:
                     time.sleep(3)
                 elif not machine.wait_for(lambda: self.ready(root) or process.poll() is not None, START_SECONDS):
-                    raise TimeoutError(f"{self.name} was not ready within {START_SECONDS:.0f} s")
+                    raise SystemFailed(f"{self.name} was not ready within {START_SECONDS:.0f} s")
                 if process.poll() is not None:
-                    raise RuntimeError(f"{self.name} ended: {(root / 'warned').read_text()[-500:]}")
+                    raise SystemFailed(f"{self.name} ended: {(root / 'warned').read_text()[-500:]}")
                 yield process
             finally:
                 process.terminate()
@@ -195,7 +199,11 @@ class Busybox(System):
 
     def missing(self) -> str | None:
         """Return whether it is not installed."""
-        return None if shutil.which("busybox") else "not installed (apt install busybox)"
+        if shutil.which("busybox"):
+            applets = subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout
+            if "crond" in applets.split():
+                return None
+        return "not installed (apt install busybox-static; busybox alone has no crond)"
 
     def command(self, root: Path, jobs: Sequence[Job]) -> list[str]:
         """Write a crontab in a directory of its own."""
