@@ -9,6 +9,7 @@ Everything runs on temporary directories and ends with this program. Peers come 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -64,6 +65,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=None, help="how often to measure (default 2; short form: 1)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="measures whose name begins with one of these")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
     rounds = arguments.rounds or (1 if arguments.short else 2)
     missing = {system.name: why for system in systems.SYSTEMS if (why := system.missing()) is not None}
     began, results = time.monotonic(), Results()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -45,36 +45,47 @@ def measure(root: Path, jobs: int) -> Iterator[tuple[str, str, Figures]]:
 def _slot(root: Path, members: Sequence[System], jobs: int) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     with ExitStack() as stack:
-        processes = {}
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         for system in members:
-            place = root / system.name.replace(" ", "_")
+            place = _place(root, system)
             place.mkdir(parents=True)
             given = [Job(f"job{n}", EVERY_MINUTE, workshop.stamp(place / "stamps", str(n))) for n in range(jobs)]
             processes[system.name] = stack.enter_context(system.running(place, given))
         for minute in range(1 + max((system.warm_up_minutes for system in members), default=0)):
-            for system in sorted(members, key=lambda each: each.phase):
-                figures = _one(root / system.name.replace(" ", "_"), system, processes[system.name], jobs)
-                if minute < system.warm_up_minutes:
-                    found[f"{system.name}, first minute"] = figures
-                else:
-                    found.setdefault(system.name, figures)
+            for phase in sorted({system.phase for system in members}):
+                together = [system for system in members if system.phase == phase]
+                for system, figures in zip(together, _at_once(root, together, processes, jobs), strict=True):
+                    if minute < system.warm_up_minutes:
+                        found[f"{system.name}, first minute"] = figures
+                    else:
+                        found.setdefault(system.name, figures)
     return found
 
 
-def _one(place: Path, system: System, process: subprocess.Popen[bytes], jobs: int) -> Figures:
-    """Wait for the system's next instant and for all of its jobs."""
-    due = _next_due(system.phase)
+def _at_once(
+    root: Path, members: Sequence[System], processes: Mapping[str, subprocess.Popen[bytes]], jobs: int
+) -> list[Figures]:
+    """Wait for the next instant of systems with the same phase, and for all of their jobs."""
+    due = _next_due(members[0].phase)
     time.sleep(max(0.0, due - TOLD_BEFORE_SECONDS - time.time()))
-    stamps = place / "stamps"
-    stamps.unlink(missing_ok=True)
-    before = machine.tree_cpu(process.pid)
-
-    def all_started() -> bool:
-        return stamps.exists() and stamps.read_bytes().count(b"\n") >= jobs
-
-    machine.wait_for(all_started, LATEST_SECONDS, pause=0.05)
+    files = [_place(root, system) / "stamps" for system in members]
+    pids = [processes[system.name].pid for system in members]
+    for stamps in files:
+        stamps.unlink(missing_ok=True)
+    before = [machine.tree_cpu(pid) for pid in pids]
+    machine.wait_for(lambda: all(_started(stamps) >= jobs for stamps in files), LATEST_SECONDS, pause=0.05)
     time.sleep(0.5)  # the ends are part of what a run costs
-    cpu = machine.tree_cpu(process.pid) - before
+    return [
+        _figures(stamps, due, machine.tree_cpu(pid) - cpu, pid)
+        for stamps, pid, cpu in zip(files, pids, before, strict=True)
+    ]
+
+
+def _started(stamps: Path) -> int:
+    return stamps.read_bytes().count(b"\n") if stamps.exists() else 0
+
+
+def _figures(stamps: Path, due: int, cpu: float, pid: int) -> Figures:
     late = sorted(int(line.split()[0]) / 1e6 - due * 1e3 for line in stamps.read_text().splitlines())
     ranks = statistics.quantiles(late, n=100) if len(late) > 1 else late * 99
     return {
@@ -84,8 +95,12 @@ def _one(place: Path, system: System, process: subprocess.Popen[bytes], jobs: in
         "p99 ms": ranks[98],
         "last ms": late[-1],
         "CPU ms a run": cpu * 1e3 / len(late),
-        "peak RSS MiB": machine.memory(process.pid, "VmHWM"),
+        "peak RSS MiB": machine.memory(pid, "VmHWM"),
     }
+
+
+def _place(root: Path, system: System) -> Path:
+    return root / system.name.replace(" ", "_")
 
 
 def _next_due(phase: int) -> int:

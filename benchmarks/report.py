@@ -61,7 +61,8 @@ METHODS = """\
 - Every system got the same commands, in the same run on the same machine; rounds are interleaved. Figures are medians
   of the rounds, the range of the rounds in parentheses.
 - The job is `sh -c 'stamp FILE WORD'`, where `stamp` is a static C program that appends its own first instant.
-- CPU time a run counts the scheduler, the shell and the program. Memory is that of the scheduler's process alone.
+- CPU time a run counts the scheduler, the shell and the program; the kernel shows it in steps of 10 ms, so that it says
+  nothing of a single run. Memory is that of the scheduler's process alone.
 - A minute in which one system starts its jobs belongs to it, but for systems that start at other seconds of the minute
   (the floors at 20 and 30, APScheduler at 40, schedule at 50) and, with one job each, some that never start together.
 - The floors start processes and do nothing else: no journal, no output files, no definitions that may change.
