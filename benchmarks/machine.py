@@ -52,7 +52,8 @@ def describe() -> str:
         "unknown processor",
     )
     system = os.uname()
-    return f"{os.cpu_count()} cores ({model}), {system.sysname} {system.release}"
+    load = os.getloadavg()[2]
+    return f"{os.cpu_count()} cores ({model}), {system.sysname} {system.release}, load average {load:.1f} at the end"
 
 
 def _tasks(pid: int) -> list[Path]:
