@@ -37,8 +37,8 @@ check: $(READY) ## Check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY) ## Measure on this machine and write benchmarks/RESULTS.md (about 15 minutes)
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## Measure beside the peers, write benchmarks/RESULTS.md (about 45 minutes; BENCH=--short: 5)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 chaos: $(READY) ## Break real schedulers on purpose (root, faketime; FORM= for the short form)
 	$(BIN)/python -m chaos $(FORM)

@@ -1,86 +1,96 @@
-"""Measure the scheduler on this machine and write RESULTS.md and results.json beside this file.
+"""Measure this scheduler beside what one would pick instead, and write RESULTS.md and RESULTS.json beside this file.
 
-    python -m benchmarks [--rounds N] [--only NAME …]
+    python -m benchmarks [--short] [--rounds N] [--only WORD …]
 
-Every figure is of a real `python -m sidecar start` on temporary directories. Instants are taken by the jobs
-themselves (`date`, whose own start counts as ours) and by the journal. Load stays on this machine and ends with it.
+Everything runs on temporary directories and ends with this program. Peers come from PyPI into a cache directory
+(~/.cache/scheduler-benchmarks) and, as `cron` and `busybox`, from the system; what is missing is left out, and said so.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import statistics
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import measures
+from benchmarks import admin, drift, idle, journal, machine, output, report, request, startup, systems
+from benchmarks.report import Figures, Results
 
-HERE = Path(__file__).parent
-MEASURES: dict[str, Callable[[Path], dict[str, float]]] = {
-    "start-up, 10 definitions": lambda root: measures.start_up(root, 10),
-    "start-up, 1,000 definitions": lambda root: measures.start_up(root, 1_000),
-    "start-up, 10,000 definitions": lambda root: measures.start_up(root, 10_000),
-    "request to first instant, 10 definitions": lambda root: measures.request_latency(root, 10),
-    "request to first instant, 10,000 definitions": lambda root: measures.request_latency(root, 10_000),
-    "start drift, 1 job": lambda root: measures.start_drift(root, 1),
-    "start drift, 100 jobs": lambda root: measures.start_drift(root, 100),
-    "start drift, 1,000 jobs": lambda root: measures.start_drift(root, 1_000),
-    "idle minute, 10,000 definitions": measures.idle_minute,
-    "200 MB of output": measures.much_output,
+Step = Callable[[Path], Iterator[tuple[str, str, Figures]]]
+
+EACH_ROUND: dict[str, Step] = {
+    "start-up 10": lambda root: startup.measure(root, 10),
+    "start-up 1,000": lambda root: startup.measure(root, 1_000),
+    "start-up 10,000": lambda root: startup.measure(root, 10_000),
+    "request 10": lambda root: request.measure(root, 10, 100),
+    "request 10,000": lambda root: request.measure(root, 10_000, 100),
+    "drift 1": lambda root: drift.measure(root, 1),
+    "drift 100": lambda root: drift.measure(root, 100),
+    "drift 1,000": lambda root: drift.measure(root, 1_000),
+    "output": lambda root: output.measure(root, 1_000),
+}
+"""Taken in every round; the drifts take a minute or two for each slot, as peers know no other instants."""
+
+ONCE: dict[str, Step] = {
+    "edits": lambda root: startup.edits(root, 10_000),
+    "idle 1": lambda root: idle.measure(root, 1),
+    "idle 1,000": lambda root: idle.measure(root, 1_000),
+    "idle 10,000": lambda root: idle.measure(root, 10_000),
+    "journal": lambda root: journal.measure(root, 60, 100_000),
+    "admin": lambda root: admin.measure(root, [10_000, 100_000]),
+}
+"""A minute long in themselves, or steady: taken in the first round."""
+
+ASKED_FOR: dict[str, Step] = {"million runs": lambda root: admin.measure(root, [1_000_000])}
+"""Taken only if named by --only: to make the index takes longer than all the rest."""
+
+SHORT: dict[str, Step] = {
+    "start-up 1,000": EACH_ROUND["start-up 1,000"],
+    "request 10": lambda root: request.measure(root, 10, 30),
+    "output": lambda root: output.measure(root, 100),
+    "journal": lambda root: journal.measure(root, 5, 1_000),
+    "admin": lambda root: admin.measure(root, [10_000]),
+    "drift 100": lambda root: drift.measure(root, 100),
 }
 
 
 def main() -> int:
     """Run the measures and write the results; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each measure is taken (default 3)")
-    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES), metavar="NAME")
+    parser.add_argument("--short", action="store_true", help="a few measures with small numbers, in a few minutes")
+    parser.add_argument("--rounds", type=int, default=None, help="how often to measure (default 2; short form: 1)")
+    parser.add_argument("--only", nargs="+", metavar="WORD", help="measures whose name begins with one of these")
     arguments = parser.parse_args()
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.only}
-    # Interleaved, so that a busy spell on the machine does not fall on one measure alone.
-    for number in range(1, arguments.rounds + 1):
-        for name in arguments.only:
-            print(f"round {number}: {name}", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory() as root:
-                rounds[name].append(MEASURES[name](Path(root)))
-    _write(rounds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything that was started is ended
+    rounds = arguments.rounds or (1 if arguments.short else 2)
+    missing = {system.name: why for system in systems.SYSTEMS if (why := system.missing()) is not None}
+    began, results = time.monotonic(), Results()
+    for number in range(1, rounds + 1):
+        steps = SHORT if arguments.short else {**EACH_ROUND, **(ONCE if number == 1 else {})}
+        steps |= ASKED_FOR if arguments.only else {}
+        for name, step in steps.items():
+            if not arguments.only or name.startswith(tuple(arguments.only)):
+                print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
+                try:
+                    _take(step, results)
+                except systems.SystemFailed as error:
+                    print(error, file=sys.stderr, flush=True)
+                    missing[f"{name}, round {number}"] = str(error)
+    form = f"{'short form, ' if arguments.short else ''}{rounds} round{'s' if rounds > 1 else ''}"
+    date = datetime.now(UTC).date().isoformat()
+    seconds = time.monotonic() - began
+    print(report.write(results, machine=machine.describe(), date=date, form=form, missing=missing, seconds=seconds))
     return 0
 
 
-def _write(rounds: dict[str, list[dict[str, float]]]) -> None:
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {platform.python_version()}"
-    today = datetime.now(UTC).date().isoformat()
-    rows = [
-        f"| {name} | {figure} | {statistics.median(values):.2f} | {min(values):.2f} to {max(values):.2f} |"
-        for name, taken in rounds.items()
-        for figure, values in _by_figure(taken).items()
-    ]
-    text = [
-        "# Benchmark results",
-        "",
-        f"`make bench` on {today}: {machine}; load average {os.getloadavg()[0]:.1f} at the end. Median and range over",
-        f"{max(map(len, rounds.values()))} rounds. What each figure means is in `benchmarks/measures.py`.",
-        "",
-        "| measure | figure | median | range |",
-        "| --- | --- | --- | --- |",
-        *rows,
-        "",
-    ]
-    (HERE / "RESULTS.md").write_text("\n".join(text))
-    document = {"date": today, "machine": machine, "finished_at": time.time(), "rounds": rounds}
-    (HERE / "results.json").write_text(json.dumps(document, indent=1) + "\n")
-    print("\n".join(text))
-
-
-def _by_figure(taken: list[dict[str, float]]) -> dict[str, list[float]]:
-    return {figure: [one[figure] for one in taken] for figure in taken[0]}
+def _take(step: Step, results: Results) -> None:
+    with tempfile.TemporaryDirectory(prefix="scheduler-benchmark-") as directory:
+        for measure, system, figures in step(Path(directory)):
+            results.setdefault(measure, {}).setdefault(system, []).append(figures)
 
 
 if __name__ == "__main__":

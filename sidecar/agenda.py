@@ -87,18 +87,23 @@ class Agenda:
         if self._ledger.jobs.pop(name, None) is not None:
             self._logger.record_jobs([name])
 
-    def step(self, now: datetime) -> None:
-        """Begin, skip or miss everything that is due at `now`. `plan` must follow, after the launch."""
+    def step(self, now: datetime, most: int) -> bool:
+        """Begin, skip or miss what is due at `now`, at most so many jobs; return whether there may be more.
+
+        `plan` must follow, after the launch.
+        """
         self._latest = max(self._latest, now)
         if self.paused:
-            return
-        for due in self._timetable.take_due(now):
+            return False
+        taken = self._timetable.take_due(now, most)
+        for due in taken:
             if self._runs.is_recovering(due.job_name):
                 # What a crash left of its last run is being ended: in a moment `forbid` has nothing to say.
                 self._timetable.plan(due.job_name, due.scheduled_time, now + RECOVERY_LOOK)
             else:
                 self._take_up(due, now)
                 self._unplanned.append(due.job_name)
+        return len(taken) == most
 
     def plan(self) -> None:
         """Compute the next time of the jobs whose last one was just taken up."""

@@ -127,20 +127,15 @@ class Catalog:
         self.unannounced = frozenset()
         listed, listed_at = self._list(now)
         self._settle = settle
-        watched = {*hinted, *self._unsettled}
-        lost = set()
-        for file in self._to_examine(listed, hinted):
-            known = self._files.get(file)
-            before = None if known is None else replace(known)
-            self._examine(file, now)
-            fingerprint = listed.get(file)
-            changed_at = fingerprint[3] / 1e9 if fingerprint else listed_at
-            is_old = self._wall() - changed_at > ANNOUNCED_WITHIN_SECONDS
-            if is_old and file not in watched and _is_rewritten(before, self._files.get(file), fingerprint):
-                lost.add(file)
+        files = self._to_examine(listed, hinted)
         if self._scanned:
-            self.unannounced = frozenset(lost)
-        self._scanned = True
+            watched = {*hinted, *self._unsettled}
+            rewritten = [file for file in files if self._is_rewritten_long_ago(file, listed.get(file), listed_at, now)]
+            self.unannounced = frozenset(rewritten) - watched
+        else:
+            self._scanned = True
+            for file in files:
+                self._examine(file, now)
         return self._conclude(now)
 
     def look(self, files: Collection[str], now: float, *, settle: float = SETTLE_SECONDS) -> list[Change]:
@@ -199,14 +194,24 @@ class Catalog:
             changed_at = os.fstat(descriptor).st_mtime
             with os.scandir(descriptor) as entries:
                 for entry in entries:
-                    if is_definition(entry.name):
-                        listed[entry.name] = _fingerprint_of(entry)
+                    name = entry.name
+                    if is_definition(name):
+                        listed[name] = _fingerprint_of(entry)
         except OSError as error:
             self._wait_on(now)
             raise unlistable(self._directory, error) from error
         finally:
             os.close(descriptor)
         return listed, changed_at
+
+    def _is_rewritten_long_ago(self, file: str, fingerprint: Fingerprint | None, listed_at: float, now: float) -> bool:
+        """Examine a file; return whether it has other content, and so long that an event should have told."""
+        known = self._files.get(file)
+        before = None if known is None else replace(known)
+        self._examine(file, now)
+        changed_at = fingerprint[3] / 1e9 if fingerprint else listed_at
+        is_old = self._wall() - changed_at > ANNOUNCED_WITHIN_SECONDS
+        return is_old and _is_rewritten(before, self._files.get(file), fingerprint)
 
     def _to_examine(self, listed: dict[str, Fingerprint | None], hinted: Collection[str]) -> list[str]:
         files = {file for file in hinted if is_definition(file)}
@@ -240,17 +245,16 @@ class Catalog:
         """Read one file and note what it is now; `_conclude` decides what follows from that."""
         self._examined.add(file)
         known = self._files.get(file)
-        if not os.path.lexists(self._loader.path_of(file)):
-            if known is not None and known.state is not State.GONE:
+        try:
+            data, status = self._loader.read(file)
+        except JobFileError as error:
+            if os.path.lexists(self._loader.path_of(file)):
+                self._note_bad(file, known or self._files.setdefault(file, File()), None, error.problems, now)
+            elif known is not None and known.state is not State.GONE:
                 self._note_gone(file, known, now)
             return
         if known is None:
             known = self._files[file] = File()
-        try:
-            data, status = self._loader.read(file)
-        except JobFileError as error:
-            self._note_bad(file, known, None, error.problems, now)
-            return
         sha256 = digest(data)
         if known.sha256 != sha256 or _depends_on_world(known.problems):
             try:
@@ -363,10 +367,9 @@ class Catalog:
         holders = self._holders.get(name, [])
         if current is not None and current.file == winner:
             holders = [file for file in holders if file in self._examined]  # the others have it already
-        problems = [duplicate(name, winner)]
         for file in holders:
             if file != winner:
-                self._show_later(file, self._files[file], problems, now)
+                self._show_later(file, self._files[file], [duplicate(name, winner)], now)
 
     def _is_kept(self, definition: Definition) -> bool:
         known = self._files.get(definition.file)
@@ -440,7 +443,7 @@ def _fingerprint_of(entry: os.DirEntry[str]) -> Fingerprint | None:
 
 
 def _depends_on_world(problems: Sequence[Problem]) -> bool:
-    return any(problem.field in OF_THE_WORLD for problem in problems)
+    return bool(problems) and any(problem.field in OF_THE_WORLD for problem in problems)
 
 
 def _is_rewritten(before: File | None, after: File | None, fingerprint: Fingerprint | None) -> bool:

@@ -58,7 +58,7 @@ class ClockWatch:
 
 def iso(instant: datetime) -> str:
     """Return an aware UTC instant as ISO 8601 with microseconds and `Z`."""
-    return instant.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def from_iso(text: str) -> datetime:
@@ -66,4 +66,4 @@ def from_iso(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"expected a time with an offset or Z, found {text!r}")
-    return instant.astimezone(UTC)
+    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)

@@ -45,7 +45,7 @@ def is_job_name(text: str) -> bool:
 
 def display_name(file: str) -> str:
     """Return a file name as a text that any log can carry: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(file).decode("utf-8", "backslashreplace")
+    return file if file.isascii() else os.fsencode(file).decode("utf-8", "backslashreplace")
 
 
 class ConfigLoader:
@@ -243,8 +243,7 @@ def _read_fields(
     for key, value in document.items():
         if problems.full:
             break  # a reader that can add nothing more could not say that a value is unusable
-        reader = readers.get(key)
-        before = len(problems.found)
+        reader, before = readers.get(key), len(problems.found)
         if reader is None:
             _add_unknown(problems, prefix, key, readers)
         else:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from collections.abc import Iterator
-from datetime import datetime, time
+from datetime import date, datetime, time
 from typing import NamedTuple
 
 from sidecar.errors import ScheduleError
 
 LONGEST_SCHEDULE = 256  # characters; 100,000 list items would hold up the event loop for seconds
+MINUTES_A_DAY = 24 * 60
 LONGEST_FOUND = 60  # characters of the user's text that a message repeats
 DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)  # in a leap year
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -76,6 +77,36 @@ class Fields(NamedTuple):
             "*" if values == kind.full else ",".join(str(value) for value in _bits(values))
             for kind, values in zip(KINDS, self[:5], strict=True)
         )
+
+    @property
+    def midnights(self) -> Fields:
+        """The schedule of 00:00 on the same days."""
+        return self._replace(minutes=1, hours=1)
+
+    def matches_day(self, day: date) -> bool:
+        """Return whether there are matching minutes on this day."""
+        if not self.months >> day.month & 1:
+            return False
+        on_day, on_weekday = self.days >> day.day & 1, self.weekdays >> day.isoweekday() % 7 & 1
+        return bool(on_day | on_weekday if self.either else on_day & on_weekday)
+
+    def first_minute(self, start: int) -> int | None:
+        """Return a matching day's first matching minute (0 is 00:00) from `start` on, None if there is none."""
+        hour, minute = divmod(start, 60)
+        rest = self.minutes >> minute
+        if self.hours >> hour & 1 and rest:
+            return start + _lowest(rest)
+        later = self.hours >> hour + 1
+        return (hour + 1 + _lowest(later)) * 60 + _lowest(self.minutes) if later else None
+
+    def last_minute(self, end: int) -> int | None:
+        """Return a matching day's last matching minute before `end` (at most 1440), None if there is none."""
+        hour, minute = divmod(end, 60)
+        begun = self.minutes & (1 << minute) - 1
+        if self.hours >> hour & 1 and begun:
+            return hour * 60 + begun.bit_length() - 1
+        earlier = self.hours & (1 << hour) - 1
+        return (earlier.bit_length() - 1) * 60 + self.minutes.bit_length() - 1 if earlier else None
 
     def count_between(self, start: datetime, end: datetime) -> int:
         """Return how many matching minutes begin in [start, end) on the wall clock (naive times).
@@ -328,6 +359,10 @@ def _never(text: str, days: int, months: int) -> str:
         f"day of month: this date never comes, there is no day {first} in {', '.join(names)};"
         f" write days from 1 to {longest} or other months, found {found(text)}"
     )
+
+
+def _lowest(values: int) -> int:
+    return (values & -values).bit_length() - 1
 
 
 def _bits(values: int) -> Iterator[int]:

@@ -131,7 +131,7 @@ def _require_small_file(status: os.stat_result, limit: int) -> None:
 def _read_all(descriptor: int, expected: int, limit: int) -> bytes:
     """Read to the end, which may lie beyond the `expected` bytes: the file may be growing."""
     data = os.read(descriptor, expected + 1)
-    rest = data
+    rest = data if len(data) != expected else b""  # one byte more was asked for, and there was none
     while rest and len(data) <= limit:
         rest = os.read(descriptor, CHUNK_BYTES)
         data += rest

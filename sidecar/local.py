@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import subprocess
+from collections.abc import Callable
 
 from sidecar.errors import StartError
 from sidecar.processes import FAMILY, end_tree
@@ -35,6 +36,7 @@ class LocalTarget:
 
     def __init__(self, shell: str = SHELL) -> None:
         self._shell = shell
+        self._dead: list[LocalProcess] = []
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             # Inherited from a careless parent, it would make the kernel drop every exit status (wait(2)).
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -75,7 +77,21 @@ class LocalTarget:
             os.waitpid(popen.pid, 0)
             raise _start_error(error, launch, self._shell) from error
         FAMILY.add(popen.pid, launch.run_id)
-        return LocalProcess(popen.pid, descriptor, launch.run_id, peak)
+        return LocalProcess(popen.pid, descriptor, launch.run_id, peak, self._died)
+
+    def _died(self, process: LocalProcess) -> None:
+        if not self._dead:
+            asyncio.get_running_loop().call_soon(self._look_behind_the_dead)
+        self._dead.append(process)
+
+    def _look_behind_the_dead(self) -> None:
+        """Find out what the shells that died since the last look left behind."""
+        dead, self._dead = self._dead, []
+        nothing = False
+        with contextlib.suppress(OSError):  # no descriptor or memory is free to look with
+            nothing = len(dead) > 1 and FAMILY.has_only_shells()
+        for process in dead:
+            process.look_behind(nothing=nothing)
 
 
 class LocalProcess:
@@ -85,11 +101,14 @@ class LocalProcess:
     and the group, cannot become another process's.
     """
 
-    def __init__(self, pid: int, descriptor: int, run_id: str, own_peak: int) -> None:
+    def __init__(
+        self, pid: int, descriptor: int, run_id: str, own_peak: int, died: Callable[[LocalProcess], None]
+    ) -> None:
         self.pid = pid
         self._descriptor = descriptor
         self._run_id = run_id
         self._own_peak = own_peak
+        self._died = died
         self._leftovers = 0
         self._ending = False
         self._exit: Exit | None = None
@@ -99,8 +118,8 @@ class LocalProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the end is known: `wait` returns without waiting."""
-        return self._exit is not None
+        """Whether the shell is known to have ended: `wait` returns in a moment."""
+        return self._descriptor < 0
 
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind."""
@@ -123,23 +142,26 @@ class LocalProcess:
                 self._settle()
         return self._leftovers
 
-    def _shell_died(self) -> None:
-        self._close()
-        self._look_behind(LOOKS)
-
-    def _look_behind(self, looks: int) -> None:
-        """Count what the shell left, at most `looks` times until that can be told."""
+    def look_behind(self, looks: int = LOOKS, *, nothing: bool = False) -> None:
+        """Count what the dead shell left, at most `looks` times until that can be told; `nothing`: that is known."""
         if self._ending:
             return
-        left = None
-        with contextlib.suppress(OSError):  # no descriptor is free to look with
-            left = FAMILY.left_by(self.pid)
+        left = 0 if nothing else self._count_leftovers()
         if left is None and looks > 1:
-            self._loop.call_later(LOOK_PAUSE_SECONDS, self._look_behind, looks - 1)
+            self._loop.call_later(LOOK_PAUSE_SECONDS, self.look_behind, looks - 1)
             return
         # Nobody can tell: better one too many, which keeps the output files.
         self._leftovers = 1 if left is None else left
         self._settle()
+
+    def _shell_died(self) -> None:
+        self._close()
+        self._died(self)
+
+    def _count_leftovers(self) -> int | None:
+        with contextlib.suppress(OSError):  # no descriptor is free to look with
+            return FAMILY.left_by(self.pid)
+        return None
 
     def _settle(self) -> None:
         """Reap the shell, if it is dead, and tell who waits."""

@@ -21,6 +21,8 @@ from sidecar.model import JobResult, Run, Trigger
 
 OUTPUT_FIELDS = ("stdout", "stderr")
 
+ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """Characters that JSON allows as they are and that end a line or steer a terminal or a text's direction."""
 
@@ -242,11 +244,12 @@ class _Sink:
 
 
 def _structured(write: Any) -> Any:
-    return structlog.wrap_logger(
+    lazy = structlog.wrap_logger(
         _Sink(write),
         processors=[structlog.processors.add_log_level, _in_order, _rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
+    return lazy.bind()  # the logger itself: the lazy one would make it anew for each line
 
 
 def _in_order(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -259,7 +262,7 @@ def _rendered(_: Any, __: str, entry: MutableMapping[str, Any]) -> tuple[tuple[s
 
 
 def _json(entry: Mapping[str, Any]) -> str:
-    text = json.dumps(entry, ensure_ascii=False)
+    text = ENCODER.encode(entry)
     return text if text.isascii() and "\x7f" not in text else UNSAFE.sub(_escaped, text)
 
 

@@ -22,16 +22,15 @@ from typing import NamedTuple, Self
 from sidecar.errors import StartError
 from sidecar.model import JobResult
 from sidecar.processes import held
+from sidecar.spares import DIRECTORY_MODE, Spares
 
 DIRECTORY = "output"
 STREAMS = ("stdout", "stderr")
+SPARES = ".spare"  # no job can be called so
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 OUTPUT_FILE = re.compile(rf"({SAFE_NAME.pattern})\.({'|'.join(STREAMS)})")
 JOB_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Read and write, so that the end can be read back also if a job removed its own file; appending, so that a
-# file that is truncated while a process holds it does not come back with a hole of the old size.
-OUTPUT_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 FILES_A_SLICE = 200
 """The sweep lets other work run after so many files, about every millisecond."""
@@ -105,6 +104,7 @@ class Outputs:
     def __init__(self, logs_dir: str | Path, inline_bytes: int = 32 * 1024) -> None:
         self._root = os.fspath(Path(logs_dir) / DIRECTORY)
         self._inline_bytes = inline_bytes
+        self._spares = Spares(f"{self._root}/{SPARES}")
 
     def open(self, job_name: str, run_id: str) -> Streams:
         """Create and open the files of a run. Raises StartError (126): output has nowhere to go."""
@@ -114,7 +114,7 @@ class Outputs:
         try:
             directory = self._open_directory(job_name)
             try:
-                stdout, stderr = _open_both([file.rpartition("/")[2] for file in files], directory)
+                stdout, stderr = self._open_both([file.rpartition("/")[2] for file in files], directory)
             finally:
                 os.close(directory)
         except OSError as error:
@@ -141,7 +141,7 @@ class Outputs:
             with contextlib.suppress(OSError), self._directory(job_name) as directory:
                 for file in of_one_job:
                     with contextlib.suppress(FileNotFoundError):
-                        os.unlink(file.rpartition("/")[2], dir_fd=directory)
+                        self._spares.put_away(file.rpartition("/")[2], directory)
 
     async def sweep(
         self,
@@ -175,9 +175,18 @@ class Outputs:
         try:
             return os.open(path, JOB_DIRECTORY_FLAGS)
         except FileNotFoundError:
-            for missing in (self._root, path):
-                Path(missing).mkdir(mode=0o750, parents=True, exist_ok=True)
+            os.makedirs(self._root, DIRECTORY_MODE, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, DIRECTORY_MODE)
             return os.open(path, JOB_DIRECTORY_FLAGS)
+
+    def _open_both(self, names: list[str], directory: int) -> tuple[int, int]:
+        stdout = self._spares.open(names[0], directory)
+        try:
+            return stdout, self._spares.open(names[1], directory)
+        except OSError:
+            os.close(stdout)
+            raise
 
     @contextlib.contextmanager
     def _directory(self, job_name: str) -> Iterator[int]:
@@ -257,15 +266,6 @@ def _files(job_name: str, run_id: str) -> tuple[str, str]:
 def _are_safe(*names: str) -> bool:
     """Return whether the names can be parts of a path. Ours always are; a journal line may hold anything."""
     return all(SAFE_NAME.fullmatch(name) for name in names)
-
-
-def _open_both(names: list[str], directory: int) -> tuple[int, int]:
-    stdout = os.open(names[0], OUTPUT_FLAGS, 0o640, dir_fd=directory)
-    try:
-        return stdout, os.open(names[1], OUTPUT_FLAGS, 0o640, dir_fd=directory)
-    except OSError:
-        os.close(stdout)
-        raise
 
 
 # Showing a stream

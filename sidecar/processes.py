@@ -341,6 +341,13 @@ class Family:
         found, unsettled = _search(run_id, shell, known)
         return None if unsettled and not self._adopts else len(found)
 
+    def has_only_shells(self) -> bool:
+        """Return whether this process has no children but shells, so that those that are dead by now left nothing.
+
+        One look tells it of a thousand shells that ended together, where `left_by` would list all children for each.
+        """
+        return self._adopts and not self._meet_orphans()
+
     def reap_orphans(self) -> None:
         """Reap adopted processes that have died, as `left_by` does too. Cheap."""
         if self._adopts:

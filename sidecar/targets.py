@@ -36,7 +36,7 @@ class Process(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether the end is known: `wait` returns without waiting."""
+        """Whether the shell is known to have ended: `wait` returns in a moment."""
 
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind. One waiter at a time."""

@@ -42,10 +42,10 @@ class Timetable:
         """Plan nothing for the job any more."""
         self._planned.pop(job_name, None)
 
-    def take_due(self, now: datetime) -> list[Due]:
-        """Return what is due at `now`, in due order, and forget it."""
+    def take_due(self, now: datetime, most: int) -> list[Due]:
+        """Return what is due at `now`, in due order and at most so much of it, and forget it."""
         due: list[Due] = []
-        while self._heap and self._heap[0].at <= now:
+        while len(due) < most and self._heap and self._heap[0].at <= now:
             entry = heapq.heappop(self._heap)
             if self._planned.get(entry.job_name) == entry:
                 del self._planned[entry.job_name]

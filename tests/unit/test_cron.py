@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from time import monotonic
@@ -277,11 +278,20 @@ def test_what_is_remembered_stays_bounded_with_ever_new_schedules():
         for hour in range(24):
             for day in (1, 2, 3):
                 parse(f"{minute} {hour} {day} * *", "UTC")
-    for minute in range(cron.REMEMBERED + 50):
-        parse("0 0 * * *", "UTC").next_after(instant + timedelta(minutes=minute))
+    for day in range(cron.REMEMBERED + 50):
+        parse("0 0 * * *", "UTC").next_after(instant + timedelta(days=day))
 
     assert cron._parse.cache_info().currsize <= cron.REMEMBERED
-    assert cron._match.cache_info().currsize <= cron.REMEMBERED
+    assert cron._day.cache_info().currsize <= cron.REMEMBERED
+
+
+def test_schedules_of_the_same_days_ask_croniter_once_for_each_day():
+    cron._day.cache_clear()
+    for minute in range(60):
+        for hour in range(24):
+            parse(f"{minute} {hour} 1 1 *", "UTC").next_after(utc("2026-02-01T00:00Z"))
+
+    assert cron._day.cache_info().misses == 1
 
 
 def test_a_schedule_is_immutable_hashable_and_parsed_once():
@@ -634,13 +644,16 @@ def test_a_span_that_ends_before_it_begins_is_empty():
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Australia/Lord_Howe"])
 def test_a_span_of_ten_years_counts_every_minute_without_visiting_it(zone, monkeypatch):
     searched = []
-    match = cron._match
 
-    def counted(*of: Any, after: bool) -> datetime:
-        searched.append(of)
-        return match(*of, after=after)
+    def counting(match: Callable[..., datetime]) -> Callable[..., datetime]:
+        def counted(*of: Any) -> datetime:
+            searched.append(of)
+            return match(*of)
 
-    monkeypatch.setattr(cron, "_match", counted)
+        return counted
+
+    for name in ("_match_after", "_match_before"):
+        monkeypatch.setattr(cron, name, counting(getattr(cron, name)))
     start, end = utc("2015-01-01T00:00:00Z"), utc("2025-01-01T00:00:00Z")
     began = monotonic()
     span = parse("* * * * *", zone).span(start, end)

@@ -1,5 +1,6 @@
 """What becomes of scheduled times: runs, skips, misses, queues, pauses, clock jumps, restarts."""
 
+import asyncio
 import os
 from datetime import timedelta
 
@@ -970,3 +971,48 @@ def test_a_second_shutdown_ends_what_is_going_now(tmp_path):
         assert world.scheduler.runs.idle
 
     assert [line["status"] for line in play(tmp_path, story).lines("job_complete")] == ["interrupted"]
+
+
+def test_of_many_runs_due_together_the_first_start_before_the_last_are_recorded(tmp_path):
+    async def story(world):
+        for number in range(100):
+            world.job(f"job{number}")
+        await world.boot()
+        world.clock.advance(3600)
+        start, recorded = world.target.start, []
+
+        async def noting(launch):
+            recorded.append(len(world.lines("job_start")))
+            return await start(launch)
+
+        world.target.start = noting
+        working = asyncio.create_task(world.scheduler.loop())
+        await world._turn()
+        working.cancel()
+
+        assert len(recorded) == 100
+        assert recorded[0] < recorded[-1] == 100
+        assert all(lines > started for started, lines in enumerate(recorded))
+
+    play(tmp_path, story, max_concurrent_runs=100)
+
+
+def test_a_shutdown_in_the_middle_of_a_storm_leaves_the_rest_to_the_next_scheduler(tmp_path):
+    async def story(world):
+        for number in range(100):
+            world.job(f"job{number}")
+        await world.boot()
+        world.clock.advance(3600)
+        working = asyncio.create_task(world.scheduler.loop())
+        await asyncio.sleep(0)
+        world.scheduler.shutdown()
+        await world._turn()
+        begun = len(world.lines("job_start"))
+        working.cancel()
+
+        assert 0 < begun < 100
+        await world.boot()
+        await world.step()
+        assert len(world.lines("job_start")) == 100
+
+    play(tmp_path, story, max_concurrent_runs=200)

@@ -14,7 +14,7 @@ def test_timetable_gives_what_is_due_in_due_order():
     table.plan("second", NOON, NOON + timedelta(seconds=2))
     table.plan("first", NOON, NOON)
 
-    due = table.take_due(NOON + timedelta(seconds=2))
+    due = table.take_due(NOON + timedelta(seconds=2), 99)
 
     assert [entry.job_name for entry in due] == ["first", "second"]
     assert table.next_at() == LATER
@@ -24,8 +24,8 @@ def test_timetable_gives_each_start_once():
     table = Timetable()
     table.plan("job", NOON, NOON)
 
-    assert table.take_due(NOON) == [Due(NOON, "job", NOON)]
-    assert table.take_due(NOON) == []
+    assert table.take_due(NOON, 99) == [Due(NOON, "job", NOON)]
+    assert table.take_due(NOON, 99) == []
 
 
 def test_timetable_forgets_the_old_plan_when_a_job_is_planned_anew():
@@ -33,7 +33,7 @@ def test_timetable_forgets_the_old_plan_when_a_job_is_planned_anew():
     table.plan("job", NOON, NOON)
     table.plan("job", LATER, LATER)
 
-    assert table.take_due(NOON) == []
+    assert table.take_due(NOON, 99) == []
     assert table.next_at() == LATER
 
 
@@ -42,7 +42,7 @@ def test_timetable_gives_a_start_once_when_the_same_one_is_planned_twice():
     table.plan("job", NOON, NOON)
     table.plan("job", NOON, NOON)
 
-    assert len(table.take_due(NOON)) == 1
+    assert len(table.take_due(NOON, 99)) == 1
 
 
 def test_timetable_has_nothing_due_after_a_cancel():
@@ -50,7 +50,7 @@ def test_timetable_has_nothing_due_after_a_cancel():
     table.plan("job", NOON, NOON)
     table.cancel("job")
 
-    assert table.take_due(NOON) == []
+    assert table.take_due(NOON, 99) == []
     assert table.next_at() is None
     assert len(table) == 0
 
