@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, ViewportSize, sync_playwright
 
 from tests.daemon import Daemon, wait_for
 
@@ -23,7 +23,7 @@ ANNA = {"X-Forwarded-User": "anna", "X-Forwarded-Groups": "staff,admin"}
 BEN = {"X-Forwarded-User": "ben", "X-Forwarded-Groups": "admin"}
 VIEWER = {"X-Forwarded-User": "victor", "X-Forwarded-Groups": "staff"}
 START_SECONDS = 60.0
-DESK, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+DESK, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 
 TRACEBACK = """Traceback (most recent call last):
   File "/app/import_orders.py", line 41, in <module>
@@ -34,7 +34,8 @@ ValueError: could not convert string to float: '12,90'"""
 CAUSE = "ValueError: could not convert string to float: '12,90'"
 HOSTILE = (
     b"<script>document.title='evil'</script><img src=x onerror=\"document.title='evil'\"></script><script>"
-    b"${document.title='evil'} {{7*7}} \x1b[31mred\x1b[0m \x1b]0;evil\x07 \xe2\x80\xaelive\xe2\x80\xac one\rtwo \x00 \xff "
+    b"${document.title='evil'} {{7*7}} \x1b[31mred\x1b[0m \x1b]0;evil\x07 \xe2\x80\xaelive\xe2\x80\xac "
+    b"one\rtwo \x00 \xff "
 )
 NEEDLE_LINE, LINES = 25_000, 50_901
 

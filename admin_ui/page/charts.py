@@ -21,7 +21,20 @@ OUTLIER = 5
 TICKS = 5
 STEPS = tuple(
     timedelta(minutes=minutes)
-    for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, *(1440 * days for days in (1, 2, 7, 14, 30, 90, 365, 1825)))
+    for minutes in (
+        1,
+        2,
+        5,
+        10,
+        15,
+        30,
+        60,
+        120,
+        180,
+        360,
+        720,
+        *(1440 * days for days in (1, 2, 7, 14, 30, 90, 365, 1825)),
+    )
 )
 HATCH = Html(
     '<svg class="defs" width="0" height="0" aria-hidden="true"><pattern id="jobs-hatch" width="4" height="4"'

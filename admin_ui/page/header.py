@@ -27,8 +27,10 @@ def header(user: User, address: Address, sign_out: str) -> Html:
     )
     leave = html('<form method="post" action="{}"><button>Sign out</button></form>', sign_out) if sign_out else NOTHING
     return html(
-        '<div class="head"><nav aria-label="Job Management">{}</nav><div class="aside">{}'
+        '<h1 class="hidden-text">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
+        '<div class="aside">{}'
         '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}</div></div>',
+        dict(VIEWS).get(address.view, "Edit job"),
         links,
         ZONES,
         user.username,

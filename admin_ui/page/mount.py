@@ -18,8 +18,7 @@ SESSIONS_KEPT = 50
 
 WAITING = 64
 QUEUE_SECONDS = 0.05
-"""How often Gradio looks for queued events. It does so each millisecond, except on Windows: 8 % of a core for nothing."""
-
+"""How often Gradio looks for queued events. By itself it does so each millisecond: 8 % of a core for nothing."""
 
 
 def mount_page(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,10 +42,12 @@ def state(status: str) -> Html:
     return html('<span class="state {}"><span class="icon {}"></span>{}</span>', colour, icon, word)
 
 
-def ending(status: str, exit_code: int | None, signal: int | None, reason: str | None) -> str:
+def ending(status: str, exit_code: int | None, killed_by: int | None, reason: str | None) -> str:
     """Return what made a run's status, such as `exit 1` or `ran longer than 2 s`; nothing for one that goes on."""
-    if status in ("success", "failure") and exit_code is not None:
-        return f"signal {signal}" if signal else f"exit {exit_code}"
+    if status in ("success", "failure"):
+        if killed_by:
+            return f"killed by {_name(killed_by)}"
+        return f"exit {exit_code}" if not reason else f"start refused, exit {exit_code}"
     if status in ("skipped", "missed"):
         return PASSED_OVER.get(reason or "", reason or "")
     return reason or ""
@@ -67,3 +70,10 @@ def asked(trigger: str | None, requested_by: str | None, *, confirmed: bool) -> 
     if not requested_by:
         return "by a request without a name"
     return f"by {requested_by}" if confirmed else f"by {requested_by} (unconfirmed)"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

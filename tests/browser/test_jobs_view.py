@@ -188,7 +188,7 @@ def test_chips_and_the_search_filter_and_stand_in_the_address(visit_own):
     expect(page.locator("#jobs-table tr[data-job]")).to_have_count(len(FAILED))
     page.locator("#jobs-find input").press_sequentially("orders")
     expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
-    assert "state=failed" in page.url and "find=orders" in page.url
+    expect(page).to_have_url(re.compile("state=failed&find=orders"))
     page.reload()
     expect(page.locator("#jobs-find input")).to_have_value("orders")
     expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
@@ -260,10 +260,12 @@ def test_a_run_is_confirmed_acknowledged_followed_and_told(scheduler, admin, vis
 
     page.click("#jobs-run")
     agree(page, "Run now")
+    expect(page.locator(".said")).not_to_have_count(0)  # heard, or even answered
     accepted = scheduler.line("trigger_accepted", job_name="run-me")
     assert accepted["requested_by"] == "anna"
     expect(page).to_have_url(re.compile(f"view=logs&run={accepted['run_ids'][0]}"))
     expect(page.locator("#jobs-said")).to_contain_text("run-me: failure, exit 3")
+    expect(page.locator(".said.waiting")).to_have_count(0)
 
     def audited() -> list[dict[str, Any]]:
         return [line for line in admin.audit() if line["action"] == "trigger_job" and line["job_name"] == "run-me"]
@@ -367,6 +369,20 @@ def test_a_file_that_was_changed_meanwhile_is_not_deleted(scheduler, admin, visi
     assert "echo new" in (scheduler.jobs / "keep-me.json").read_text()
     (outcome,) = [line for line in admin.audit() if line["event"] == "outcome" and line["job_name"] == "keep-me"]
     assert outcome["outcome"] == "failed"
+
+
+def test_nothing_is_done_to_another_job_than_the_one_that_the_question_named(scheduler, visit):
+    scheduler.job("named", "true")
+    scheduler.job("selected", "true")
+    page = visit().open("/?view=jobs&find=selected&job=selected&sort=job")
+    expect(page.locator("#jobs-chosen b")).to_have_text("selected")
+    page.evaluate("document.querySelector('#jobs-chosen .chosen').dataset.job = 'named'")
+    page.click("#jobs-disable")
+    expect(page.locator("dialog")).to_contain_text("Disable named?")
+    agree(page, "Disable")
+    expect(page.locator("#jobs-said")).to_contain_text("another job was selected meanwhile; nothing was done")
+    for name in ("named", "selected"):
+        assert json.loads((scheduler.jobs / f"{name}.json").read_text())["enabled"] is True
 
 
 def test_all_schedules_are_paused_and_resumed_after_a_question(own, visit_own):

@@ -249,6 +249,7 @@ def test_a_cancel_is_asked_first_then_made_once_and_told_with_the_name(visit, sc
     assert scheduler.lines("trigger_accepted", action="cancel", job_name="stop-me") == []
     page.click("#jobs-logs-cancel")
     dialog.get_by_text("Cancel run").dblclick()
+    expect(dialog).to_have_count(0)
     expect(page.locator("#jobs-logs-head h2")).to_contain_text(re.compile("cancelled.*by anna"))
     assert len(scheduler.lines("trigger_accepted", "trigger_rejected", action="cancel", job_name="stop-me")) == 1
     kinds = [(line["event"], line["username"]) for line in admin.audit() if line.get("action") == "cancel_run"]

@@ -9,7 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from time import monotonic
+from time import thread_time
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -259,10 +259,10 @@ def test_a_schedule_may_have_256_characters_and_not_one_more():
 def test_a_hostile_schedule_is_rejected_in_bounded_time_and_memory(part, times):
     hostile = part * times
     tracemalloc.start()
-    began = monotonic()
+    began = thread_time()
     accepted = is_valid(hostile)
     message = message_of(hostile)
-    took = monotonic() - began
+    took = thread_time() - began
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -655,9 +655,9 @@ def test_a_span_of_ten_years_counts_every_minute_without_visiting_it(zone, monke
     for name in ("_match_after", "_match_before"):
         monkeypatch.setattr(cron, name, counting(getattr(cron, name)))
     start, end = utc("2015-01-01T00:00:00Z"), utc("2025-01-01T00:00:00Z")
-    began = monotonic()
+    began = thread_time()
     span = parse("* * * * *", zone).span(start, end)
-    took = monotonic() - began
+    took = thread_time() - began
 
     assert span == Span(start + timedelta(minutes=1), end, 10 * 525_600 + 3 * 1440)
     assert len(searched) < 60

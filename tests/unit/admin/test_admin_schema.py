@@ -70,11 +70,11 @@ def test_no_value_is_repeated_that_may_be_a_secret():
     ],
 )
 def test_a_huge_document_is_judged_in_a_second_with_a_bounded_answer(odd):
-    began = time.monotonic()
+    began = time.thread_time()
     found = problems({**GOOD, **odd})
 
     assert 0 < len(found) <= 21
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_the_defaults_are_those_of_the_contract():

@@ -273,7 +273,12 @@ def test_a_name_is_marked_unless_the_audit_log_knows_the_request():
 
 
 def test_what_killed_a_run_is_told():
-    assert ended(a_run(status="failure", failed=True, exit_code=137, signal=9)) == "signal 9"
+    assert ended(a_run(status="failure", failed=True, exit_code=137, signal=9)) == "killed by SIGKILL"
+    assert ended(a_run(status="failure", failed=True, exit_code=228, signal=100)) == "killed by signal 100"
+    assert (
+        ended(a_run(status="failure", failed=True, exit_code=127, reason="no such directory"))
+        == "start refused, exit 127"
+    )
     assert (
         ended(a_run(status="output_limit", failed=True, reason="printed more than 10 bytes"))
         == "printed more than 10 bytes"
