@@ -17,7 +17,7 @@ from chaos.fakeclock import NoFaketime
 from chaos.faultpoints import kill_at_every_call
 from chaos.kills import kill_at_random
 from chaos.outcome import Outcome
-from chaos.standby import take_over
+from chaos.standby import lose_the_logs, take_over
 from chaos.world import NeverCame
 
 Experiment = Callable[[Path, random.Random, bool], Outcome]
@@ -31,6 +31,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "suspend": stop_and_continue,
     "nights": sit_through_nights,
     "standby": take_over,
+    "lost": lose_the_logs,
 }
 
 
