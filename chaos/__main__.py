@@ -12,11 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights, stop_and_continue
+from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
-from chaos.fakeclock import NoFaketime
 from chaos.faultpoints import kill_at_every_call
 from chaos.kills import kill_at_random
-from chaos.outcome import Outcome
+from chaos.outcome import CannotRun, Outcome
 from chaos.standby import lose_the_logs, take_over
 from chaos.world import NeverCame
 
@@ -32,6 +32,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "nights": sit_through_nights,
     "standby": take_over,
     "lost": lose_the_logs,
+    "container": fault_the_container,
+    "volume": share_a_volume,
 }
 
 
@@ -60,8 +62,9 @@ def _run(name: str, seed: int, full: bool, report: Path | None) -> bool:
     root, began = Path(tempfile.mkdtemp(prefix=f"chaos-{name}-")), time.monotonic()
     try:
         outcome = EXPERIMENTS[name](root, random.Random(seed), full)
-    except NoFaketime as error:
-        print(f"{name}: {error}", file=sys.stderr)
+    except CannotRun as error:
+        print(f"{name}: not run: {error}", file=sys.stderr)
+        root.rmdir()
         return False
     except NeverCame as error:
         outcome = Outcome(findings=[str(error)])

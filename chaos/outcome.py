@@ -6,6 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 
+class CannotRun(Exception):
+    """An experiment needs something that this machine lacks; nothing was started."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """Counts of what happened, and everything that must not have happened, a line each."""
