@@ -15,10 +15,13 @@ from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights,
 from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
 from chaos.faultpoints import kill_at_every_call
+from chaos.files import change_files
 from chaos.kills import kill_at_random
 from chaos.outcome import CannotRun, Outcome
+from chaos.processes import run_wicked_processes
+from chaos.slowdisk import slow_the_disk
 from chaos.standby import lose_the_logs, take_over
-from chaos.world import NeverCame
+from chaos.world import NeverCame, end_processes
 
 Experiment = Callable[[Path, random.Random, bool], Outcome]
 
@@ -26,12 +29,15 @@ EXPERIMENTS: dict[str, Experiment] = {
     "kills": lambda root, chance, full: kill_at_random(root, chance, 330 if full else 30),
     "faultpoints": kill_at_every_call,
     "disk": break_the_disk,
+    "slow": slow_the_disk,
     "clock": set_the_clock,
     "setback": set_back_and_change,
     "suspend": stop_and_continue,
     "nights": sit_through_nights,
     "standby": take_over,
     "lost": lose_the_logs,
+    "processes": run_wicked_processes,
+    "files": change_files,
     "container": fault_the_container,
     "volume": share_a_volume,
 }
@@ -68,6 +74,8 @@ def _run(name: str, seed: int, full: bool, report: Path | None) -> bool:
         return False
     except NeverCame as error:
         outcome = Outcome(findings=[str(error)])
+    finally:
+        end_processes(root)
     seconds = time.monotonic() - began
     counts = ", ".join(f"{key} {value:,}" for key, value in outcome.counts.items() if value)
     print(f"{name}: {seconds:.0f} s: {counts}")

@@ -55,7 +55,7 @@ def fault_the_container(root: Path, chance: Random, full: bool) -> Outcome:
             outcome.counts["faults"] += 1
             outcome.counts[FAULTS[number].__name__.strip("_")] += 1
             if FAULTS[number] is not _pause:
-                wait_for(lambda before=before: world.started() > before, "the container to work", PATIENCE_SECONDS)
+                _wait_for_start(world, before)
         world.settle()
         stack.compose("stop")
         world.judge(outcome, "container")
@@ -80,7 +80,7 @@ def share_a_volume(root: Path, chance: Random, full: bool) -> Outcome:
             before = world.started()
             docker("kill", works)
             ended = time.monotonic()
-            wait_for(lambda before=before: world.started() > before, "the standby to take over")
+            _wait_for_start(world, before)
             worst = max(worst, time.monotonic() - ended)
             outcome.counts["takeovers"] += 1
             docker("start", works)
@@ -173,6 +173,10 @@ def _stack(folder: Path, outcome: Outcome) -> Iterator[tuple[Stack, World]]:
         stack.close()
         if not outcome.findings:
             world.clear_up()
+
+
+def _wait_for_start(world: World, before: int) -> None:
+    wait_for(lambda: world.started() > before, "a container to work", PATIENCE_SECONDS)
 
 
 def _exit_code(stack: Stack, *arguments: str) -> int:
