@@ -16,6 +16,7 @@ from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
 from chaos.faultpoints import kill_at_every_call
 from chaos.files import change_files
+from chaos.fuzz import fuzz
 from chaos.kills import kill_at_random
 from chaos.outcome import CannotRun, Outcome
 from chaos.processes import run_wicked_processes
@@ -38,6 +39,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "lost": lose_the_logs,
     "processes": run_wicked_processes,
     "files": change_files,
+    "fuzz": fuzz,
     "container": fault_the_container,
     "volume": share_a_volume,
 }
