@@ -10,6 +10,7 @@ import os
 import stat
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,13 +28,13 @@ from admin_ui.errors import (
     TriggerPending,
     ValidationError,
 )
-from admin_ui.files import sync_folder
+from admin_ui.files import clear_leftovers, sync_folder
 from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.model import JOB_NAME, RUN_ID, STATUSES, JobConfig, JobResult
 from admin_ui.output import Output, Outputs
 from admin_ui.queries import Answer, Filter, Found, HistoryRow, Page, Recent
-from admin_ui.requests import Request, Requests
+from admin_ui.requests import DIRECTORY, Request, Requests
 from admin_ui.scheduler_state import SchedulerState, scheduler_state
 
 LOG = logging.getLogger(__name__)
@@ -44,6 +45,9 @@ ANSWER_SECONDS = 10.0
 
 TRIGGER_SECONDS = 60.0
 CLEAR_EVERY_SECONDS = 5.0
+LEFTOVER_SECONDS = 3600.0
+"""What a killed save left behind goes after this time; no save takes as long."""
+
 FAILURES_OF = timedelta(hours=24)
 MOST_ROWS = 1000
 
@@ -96,7 +100,7 @@ class JobManagementService:
             self._scratch = tempfile.TemporaryDirectory(prefix="jobs-history-")
             data_directory = self._scratch.name
         self.history = History(log_directory, data_directory, keep_days=keep_days)
-        self._jobs, self._logs = Path(jobs_directory), Path(log_directory)
+        self._jobs, self._logs, self._data = Path(jobs_directory), Path(log_directory), Path(data_directory)
         self._requests = Requests(self._jobs)
         self._outputs = Outputs(log_directory)
         self._recents: dict[str, tuple[tuple[int, int], Recent]] = {}
@@ -246,6 +250,17 @@ class JobManagementService:
         """Remove the requests that were answered and return how many. Raises StorageError."""
         with self.history.reading() as connection:
             return self._requests.clear(lambda request: queries.answer(connection, *request) is not None)
+
+    def clear_leftovers(self, older_than: float = LEFTOVER_SECONDS) -> int:
+        """Remove temporary files that killed saves left for so many seconds; return how many. Raises StorageError."""
+        try:
+            return sum(
+                clear_leftovers(folder, older_than)
+                for folder in (self._jobs, self._jobs / DIRECTORY, self._data)
+                if folder.is_dir()
+            )
+        except OSError as error:
+            raise StorageError(f"what killed saves left cannot be removed: {error.strerror}") from error
 
     # History
 
@@ -401,8 +416,12 @@ class JobManagementService:
             return _known_zone(scheduler_state(connection, self._clock(), None).timezone)
 
     def _keep_clear(self) -> None:
+        leftovers_at = 0.0
         while not self._stopping.wait(CLEAR_EVERY_SECONDS):
             try:
+                if time.monotonic() >= leftovers_at:
+                    leftovers_at = time.monotonic() + LEFTOVER_SECONDS
+                    self.clear_leftovers(LEFTOVER_SECONDS)
                 self.clear_requests()
             except (StorageError, OSError) as error:
                 LOG.warning("requests: %s", error)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from chaos.admin import fault_the_admin
 from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights, stop_and_continue
 from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
@@ -40,6 +41,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "processes": run_wicked_processes,
     "files": change_files,
     "fuzz": fuzz,
+    "admin": fault_the_admin,
     "container": fault_the_container,
     "volume": share_a_volume,
 }
