@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.admin import fault_the_admin
+from chaos.adminweb import fault_the_page
 from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights, stop_and_continue
 from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
@@ -42,6 +43,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "files": change_files,
     "fuzz": fuzz,
     "admin": fault_the_admin,
+    "page": fault_the_page,
     "container": fault_the_container,
     "volume": share_a_volume,
 }

@@ -7,6 +7,7 @@ what `chaos.fuzzrunner` begins with.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -160,6 +161,7 @@ def check_index(data: bytes) -> None:
         (root / journal.JOURNAL).write_bytes(data)
         (root / journal.MAIN_LOG).write_bytes(data)
         history = History(root, root / "data")
+        history._forget_at = math.inf  # what is forgotten for its age may well come again
         try:
             history.poll()
             with history.reading() as connection:
