@@ -18,7 +18,7 @@ from admin_ui.errors import AdminError, SchedulerSilent
 from admin_ui.history import INDEX, JOURNAL
 from admin_ui.job_management_service import ANSWER_SECONDS, JobManagementService
 from admin_ui.model import JobConfig
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import wait_for
 from tests import admin_lines
 
@@ -26,13 +26,14 @@ AT_ONCE = 20
 WAITED_FOR_ANSWER_SECONDS = ANSWER_SECONDS + 20
 
 
-def fault_the_admin(root: Path, chance: Random, full: bool) -> Outcome:
+def fault_the_admin(root: Path, chance: Random, size: Size) -> Outcome:
     """Kill it while it saves, take its index away, rotate the logs behind its back, and never answer."""
     outcome = Outcome()
-    _kill_while_it_saves(root / "saves", chance, outcome, 300 if full else 15)
-    _damage_the_index(root / "index", chance, outcome, 100 if full else 8)
-    _rotate_behind_its_back(root / "rotated", chance, outcome, 200 if full else 20)
-    _never_answer(root / "silent", outcome)
+    _kill_while_it_saves(root / "saves", chance, outcome, size.of(4, 15, 300))
+    _damage_the_index(root / "index", chance, outcome, size.of(3, 8, 100))
+    _rotate_behind_its_back(root / "rotated", chance, outcome, size.of(4, 20, 200))
+    if size > Size.TINY:
+        _never_answer(root / "silent", outcome)
     return outcome
 
 

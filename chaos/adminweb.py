@@ -14,14 +14,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import MARK, wait_for
 
 ROOT = Path(__file__).parent.parent
@@ -85,15 +86,17 @@ FORGED: tuple[Mapping[str, str], ...] = (
     {**ADMIN, "X-HTTP-Method-Override": "GET"},
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
+TAKE_A_BODY = (
+    *("/sign-in", "/password", "/gradio_api/queue/join", "/gradio_api/run/predict", "/sign-out", "/nowhere"),
+)
 PATHS = ("/", "/config", "/download/job/r1.stdout", "/gradio_api/queue/join", "/gradio_api/upload", "/password", "/x")
 
 
-def fault_the_page(root: Path, chance: Random, full: bool) -> Outcome:
+def fault_the_page(root: Path, chance: Random, size: Size) -> Outcome:
     """Do to the service over HTTP what must not move it."""
     outcome = Outcome()
-    _with_a_password(root / "password", outcome, 10 if full else 2)
-    _forge_headers(root / "forged", outcome)
-    _trick_with_paths(root / "paths", outcome)
+    for part in size.sample(chance, (_with_a_password, _forge_headers, _trick_with_paths), 1):
+        part(root / part.__name__.strip("_"), chance, outcome, size)
     return outcome
 
 
@@ -188,7 +191,7 @@ def _started(root: Path, outcome: Outcome, **settings: str) -> Iterator[Service]
 # With a password
 
 
-def _with_a_password(root: Path, outcome: Outcome, seconds: int) -> None:
+def _with_a_password(root: Path, chance: Random, outcome: Outcome, size: Size) -> None:
     with _started(root, outcome) as service:
         printed = _printed_password(service)
         status, choosing = service.post("/sign-in", {"password": printed})
@@ -199,8 +202,8 @@ def _with_a_password(root: Path, outcome: Outcome, seconds: int) -> None:
         outcome.expect(not _is_out(service, cookies), "the chosen password does not let in")
         _replay(service, outcome, printed, choosing, cookies)
         _, cookies = service.post("/sign-in", {"password": own["repeated"]}, cookies)
-        _flood(service, outcome, cookies, own["repeated"], seconds)
-        _send_huge(service, outcome, cookies)
+        _flood(service, outcome, cookies, own["repeated"], size.of(1, 2, 10))
+        _send_huge(service, outcome, cookies, size.sample(chance, TAKE_A_BODY, 1))
 
 
 def _printed_password(service: Service) -> str:
@@ -274,11 +277,11 @@ def _flood(service: Service, outcome: Outcome, cookies: str, password: str, seco
     outcome.expect(set(codes) <= {401, 429}, f"answers to guesses: {dict(codes)}")
 
 
-def _send_huge(service: Service, outcome: Outcome, cookies: str) -> None:
+def _send_huge(service: Service, outcome: Outcome, cookies: str, paths: Sequence[str]) -> None:
     """Send 100 MB to everything that takes a body, with and without their length, and as headers."""
     before = service.resident_bytes()
     piece = b"x" * (1 << 16)
-    for path in ("/sign-in", "/password", "/gradio_api/queue/join", "/gradio_api/run/predict", "/sign-out", "/nowhere"):
+    for path in paths:
         for chunked in (False, True):
             head = [
                 f"POST {path} HTTP/1.1",
@@ -319,17 +322,15 @@ def _stream(service: Service, head: bytes, piece: bytes, chunked: bool) -> tuple
 # Behind a proxy
 
 
-def _forge_headers(root: Path, outcome: Outcome) -> None:
+def _forge_headers(root: Path, chance: Random, outcome: Outcome, size: Size) -> None:
     """Say who one is from an address that is no proxy's: whatever it is called, nobody is believed."""
     settings = {"ADMIN_AUTH_MODE": "proxy", "ADMIN_TRUSTED_PROXIES": "10.9.9.9/32"}
     with _started(root, outcome, **settings) as service:
-        for headers in FORGED:
-            for path in PATHS:
-                for method in METHODS:
-                    status, _, body = service.ask(method, path, headers)
-                    outcome.counts["forged requests"] += 1
-                    outcome.expect(status in (400, 401, 403, 405), f"{method} {path} as {dict(headers)}: {status}")
-                    outcome.expect(b"anna" not in body, f"{method} {path}: somebody is believed to be anna")
+        for headers, path, method in size.sample(chance, list(product(FORGED, PATHS, METHODS)), 20):
+            status, _, body = service.ask(method, path, headers)
+            outcome.counts["forged requests"] += 1
+            outcome.expect(status in (400, 401, 403, 405), f"{method} {path} as {dict(headers)}: {status}")
+            outcome.expect(b"anna" not in body, f"{method} {path}: somebody is believed to be anna")
     settings["ADMIN_TRUSTED_PROXIES"] = "127.0.0.1/32"
     with _started(root, outcome, **settings, ADMIN_PROXY_SECRET="a secret of the proxy") as service:
         for headers in ({}, {"X-Proxy-Secret": ""}, {"X-Proxy-Secret": "a secret"}, {"X-Admin-Proxy-Secret": "x"}):
@@ -350,7 +351,7 @@ def _forge_headers(root: Path, outcome: Outcome) -> None:
             outcome.expect(status in (400, 401), f"twice the header {extra}: {status}")
 
 
-def _trick_with_paths(root: Path, outcome: Outcome) -> None:
+def _trick_with_paths(root: Path, chance: Random, outcome: Outcome, size: Size) -> None:
     """Put everything that leads astray in every place of an address, as the admin: no file is seen but output."""
     settings = {"ADMIN_AUTH_MODE": "proxy", "ADMIN_TRUSTED_PROXIES": "127.0.0.1/32"}
     service = Service(root, **settings)
@@ -366,7 +367,7 @@ def _trick_with_paths(root: Path, outcome: Outcome) -> None:
         _, _, body = service.ask("GET", "/download/job/r1.stdout", ADMIN)
         outcome.expect(body == b"the output\n", "not even the output is seen")
         for place in PLACES:
-            for trick in TRICKS:
+            for trick in size.sample(chance, TRICKS, 2):
                 for value in dict.fromkeys((trick, quote(trick, safe=""), quote(quote(trick, safe=""), safe=""))):
                     _try_path(service, place.format(value), outcome)
     finally:

@@ -11,18 +11,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from chaos.outcome import CannotRun, Outcome
+from chaos.outcome import CannotRun, Outcome, Size
 from chaos.standby import TAKEOVER_SECONDS
 from chaos.world import World, wait_for
 from tests.docker.stack import Stack, clone, docker
 
 FULL_SECONDS = 8 * 60
-SHORT_FAULTS = 5
 PATIENCE_SECONDS = 120.0
 """The engine waits up to a minute before it restarts what ends again and again."""
 
@@ -36,7 +35,7 @@ STANDBY = """services:
 """
 
 
-def fault_the_container(root: Path, chance: Random, full: bool) -> Outcome:
+def fault_the_container(root: Path, chance: Random, size: Size) -> Outcome:
     """Have the engine kill, restart, pause and stop the container while schedules fire and requests arrive."""
     outcome = Outcome()
     with _stack(root / "one", outcome) as (stack, world):
@@ -44,17 +43,13 @@ def fault_the_container(root: Path, chance: Random, full: bool) -> Outcome:
         world.define("slow", "sleep 2", schedule="* * * * *", **INSIDE)
         world.define("again", "exit 1", retries={"max_attempts": 2, "initial_delay_seconds": 1}, **INSIDE)
         stack.up()
-        end = time.monotonic() + FULL_SECONDS
-        while time.monotonic() < end if full else outcome.counts["faults"] < SHORT_FAULTS:
+        for fault in _faults(chance, size):
             _ask(world, chance, outcome, chance.uniform(0.5, 3))
             _wait_for_the_minute(chance)
-            # In the short form each of them once.
-            number = chance.randrange(len(FAULTS)) if full else outcome.counts["faults"]
             before = world.started()
-            FAULTS[number](stack, world, chance, outcome)
-            outcome.counts["faults"] += 1
-            outcome.counts[FAULTS[number].__name__.strip("_")] += 1
-            if FAULTS[number] is not _pause:
+            fault(stack, world, chance, outcome)
+            outcome.counts[fault.__name__.strip("_").replace("_", " ")] += 1
+            if fault is not _pause:
                 _wait_for_start(world, before)
         world.settle()
         stack.compose("stop")
@@ -62,7 +57,7 @@ def fault_the_container(root: Path, chance: Random, full: bool) -> Outcome:
     return outcome
 
 
-def share_a_volume(root: Path, chance: Random, full: bool) -> Outcome:
+def share_a_volume(root: Path, chance: Random, size: Size) -> Outcome:
     """Two containers on one volume: one works, one stands by; a third leaves; also when the logs are removed."""
     outcome = Outcome()
     with _stack(root / "two", outcome) as (stack, world):
@@ -73,7 +68,7 @@ def share_a_volume(root: Path, chance: Random, full: bool) -> Outcome:
         stack.compose("up", "--detach", "--quiet-pull", "standby")
         works, waits = (stack.compose("ps", "--quiet", name).strip() for name in ("scheduler", "standby"))
         worst = 0.0
-        for _ in range(20 if full else 2):
+        for _ in range(size.of(1, 2, 20)):
             third = _exit_code(stack, "run", "--rm", "--no-deps", "scheduler", "start")
             outcome.expect(third == 75, f"a third container exited with {third}, not 75")
             _ask(world, chance, outcome, chance.uniform(0.5, 2))
@@ -91,7 +86,7 @@ def share_a_volume(root: Path, chance: Random, full: bool) -> Outcome:
         outcome.expect(worst < TAKEOVER_SECONDS, f"a takeover took {worst:.2f} s")
         world.settle()
         world.judge(outcome, "two containers")
-        for each in range(3 if full else 1):
+        for each in range(size.of(1, 1, 3)):
             _remove_the_logs(stack, world, chance, outcome, each)
         stack.compose("stop")
     return outcome
@@ -150,8 +145,18 @@ def _pause(stack: Stack, world: World, chance: Random, outcome: Outcome) -> None
     docker("unpause", stack.container)
 
 
-FAULTS = (_kill, _pause, _restart, _kill_the_process, _stop)
+Fault = Callable[[Stack, World, Random, Outcome], None]
+FAULTS: tuple[Fault, ...] = (_kill, _pause, _restart, _kill_the_process, _stop)
 INSIDE: dict[str, Any] = {"environment": {"EVIDENCE": "/logs/evidence"}}
+
+
+def _faults(chance: Random, size: Size) -> Iterator[Fault]:
+    """Yield faults for some minutes, or one or each of them once."""
+    end = time.monotonic() + FULL_SECONDS
+    while size is Size.FULL and time.monotonic() < end:
+        yield chance.choice(FAULTS)
+    if size is not Size.FULL:
+        yield from size.sample(chance, FAULTS, 1)
 
 
 # Inside

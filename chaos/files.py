@@ -13,7 +13,7 @@ from random import Random
 
 from chaos.editors import WAYS_TO_SAVE, available
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
 from sidecar.config import digest
 
@@ -22,16 +22,22 @@ WITHOUT_INOTIFY = ("unshare", "-U", "-r", "sh", "-c", 'echo 0 > /proc/sys/user/m
 LOOK_SECONDS = 0.2
 
 
-def change_files(root: Path, chance: Random, full: bool) -> Outcome:
+def change_files(root: Path, chance: Random, size: Size) -> Outcome:
     """Change files in every way and speed; in the end all that lies there is in force, all that was asked answered."""
     outcome = Outcome()
-    _crowd(World(root / "crowd"), outcome, full)
-    _save_as_editors_do(World(root / "editors"), outcome, 5 if full else 1)
-    _swap_config_maps(World(root / "configmap"), outcome, 20 if full else 3)
-    _without_events(World(root / "overflow"), chance, outcome, full, events="overflow")
-    _without_events(World(root / "off"), chance, outcome, full, events="off")
-    _without_events(World(root / "polling", SCHEDULER_WATCH="polling"), chance, outcome, full, events="polling")
-    _fight(World(root / "fight", FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), 60)), chance, outcome, full)
+    parts: dict[str, Callable[[World], None]] = {
+        "crowd": lambda world: _crowd(world, outcome, size),
+        "editors": lambda world: _save_as_editors_do(world, outcome, size.of(1, 1, 5)),
+        "ConfigMap": lambda world: _swap_config_maps(world, outcome, size.of(2, 3, 20)),
+        "overflow": lambda world: _without_events(world, chance, outcome, size, events="overflow"),
+        "off": lambda world: _without_events(world, chance, outcome, size, events="off"),
+        "polling": lambda world: _without_events(world, chance, outcome, size, events="polling"),
+        "fight": lambda world: _fight(world, chance, outcome, size),
+    }
+    for name in size.sample(chance, list(parts), 2):
+        clock = FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), 60) if name == "fight" else None
+        settings = {"SCHEDULER_WATCH": "polling"} if name == "polling" else {}
+        parts[name](World(root / name, clock, **settings))
     return outcome
 
 
@@ -74,9 +80,9 @@ def _texts(world: World, number: int, version: str) -> dict[str, bytes]:
     }
 
 
-def _crowd(world: World, outcome: Outcome, full: bool) -> None:
+def _crowd(world: World, outcome: Outcome, size: Size) -> None:
     """Many definitions, changes in one second, requests in one second."""
-    number, changed, asked = (10_000, 1_000, 5_000) if full else (500, 200, 300)
+    number, changed, asked = size.of(100, 500, 10_000), size.of(50, 200, 1_000), size.of(50, 300, 5_000)
     with _judged(world, outcome, "crowd"):
         world.start_and_wait()
         texts = _texts(world, number, "first")
@@ -160,16 +166,16 @@ def _swap_config_maps(world: World, outcome: Outcome, rounds: int) -> None:
             world.put(path, text)
 
 
-def _without_events(world: World, chance: Random, outcome: Outcome, full: bool, *, events: str) -> None:
+def _without_events(world: World, chance: Random, outcome: Outcome, size: Size, *, events: str) -> None:
     """Change and ask while events get lost, cannot be had at all, or are not wanted."""
-    number = 1_000 if full else 100
+    number = size.of(50, 100, 1_000)
     with _judged(world, outcome, events):
         if events == "overflow":
             with _short_queues():
                 world.start_and_wait()
         else:
             world.start_and_wait(prefix=WITHOUT_INOTIFY if events == "off" else ())
-        for round_ in range(5 if full else 1):
+        for round_ in range(size.of(1, 1, 5)):
             texts = _texts(world, number, f"round {round_}")
             with _asleep(world) if events == "overflow" else contextlib.nullcontext():
                 _write(world, texts)
@@ -204,7 +210,7 @@ def _asleep(world: World) -> Iterator[None]:
         world.process.send_signal(signal.SIGCONT)
 
 
-def _fight(world: World, chance: Random, outcome: Outcome, full: bool) -> None:
+def _fight(world: World, chance: Random, outcome: Outcome, size: Size) -> None:
     """Two files claim one name and are written, removed and restored all the time, while the job runs each minute."""
     with _judged(world, outcome, "fight"):
 
@@ -221,7 +227,7 @@ def _fight(world: World, chance: Random, outcome: Outcome, full: bool) -> None:
             lambda: second.unlink(missing_ok=True),
         )
         world.start_and_wait()
-        for _ in range(500 if full else 60):
+        for _ in range(size.of(20, 60, 500)):
             chance.choices(acts, (4, 4, 1, 1))[0]()
             outcome.counts["blows"] += 1
             time.sleep(chance.uniform(0, 0.12))

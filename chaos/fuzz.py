@@ -13,25 +13,24 @@ from pathlib import Path
 from random import Random
 
 from chaos.fuzztargets import CORPORA, TARGETS
-from chaos.outcome import CannotRun, Outcome
+from chaos.outcome import CannotRun, Outcome, Size
 
 ROOT = Path(__file__).parent.parent
 CORPUS = ROOT / "tests" / "corpus"
 ATHERIS = "atheris>=3,<4"
-FULL_SECONDS, SHORT_SECONDS = 90, 5
 SLOWEST_SECONDS = 20
 MOST_BYTES = 1 << 14
 WORDS = re.compile(r'"[A-Za-z_$]{2,}"')
 
 
-def fuzz(root: Path, chance: Random, full: bool) -> Outcome:
+def fuzz(root: Path, chance: Random, size: Size) -> Outcome:
     """Fuzz each target for a while. Raises CannotRun if atheris cannot be installed."""
     outcome = Outcome()
     python = _environment(root)
     words = sorted({word for path in (ROOT / "schemas").glob("*.json") for word in WORDS.findall(path.read_text())})
     (root / "words").write_text("".join(f'"\\"{word[1:-1]}\\""\n' for word in words))
     for name in TARGETS:
-        _fuzz(root, python, name, chance.randrange(1, 1 << 31), FULL_SECONDS if full else SHORT_SECONDS, outcome)
+        _fuzz(root, python, name, chance.randrange(1, 1 << 31), size.of(1, 5, 90), outcome)
     if not outcome.findings:
         subprocess.run(["rm", "-rf", *map(str, root.iterdir())], check=True)
     return outcome

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
 from sidecar.audit import Entry
 
@@ -61,7 +61,7 @@ WICKED = {
 }
 
 
-def run_wicked_processes(root: Path, chance: Random, full: bool) -> Outcome:
+def run_wicked_processes(root: Path, chance: Random, size: Size) -> Outcome:
     """Run many short commands while others misbehave."""
     outcome = Outcome()
     world = World(
@@ -73,13 +73,13 @@ def run_wicked_processes(root: Path, chance: Random, full: bool) -> Outcome:
     for code in CODES:
         world.define(f"code{code}", f"exit {code}", concurrency_policy="allow")
     world.start_and_wait()
-    _short_commands(world, chance, outcome, 10_000 if full else 300)
-    for _ in range(5 if full else 1):
+    _short_commands(world, chance, outcome, size.of(50, 300, 10_000))
+    for _ in range(size.of(1, 1, 5)):
         _misbehave(world, outcome)
         _lose_the_directory(world, outcome)
         with _process_limit(world) as group:
             _fork_bomb(world, group, outcome)
-    if full:
+    if size is Size.FULL:
         _five_gigabytes(world, outcome)
     outcome.expect(_zombies(world) == 0, f"{_zombies(world)} zombies at the end")
     world.settle()

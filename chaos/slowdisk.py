@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.slowlauncher import SPEED
 from chaos.world import World
 
 
-def slow_the_disk(root: Path, chance: Random, full: bool) -> Outcome:
+def slow_the_disk(root: Path, chance: Random, size: Size) -> Outcome:
     """Let schedules fire and requests arrive on a slow disk, and kill the scheduler in the middle of its waits."""
     outcome = Outcome()
     clock = FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), SPEED)
@@ -22,7 +22,7 @@ def slow_the_disk(root: Path, chance: Random, full: bool) -> Outcome:
     world.define("forbid", "sleep 0.3", schedule="* * * * *")
     world.define("short", schedule="* * * * *", starting_deadline_seconds=0)
     world.define("again", "exit 1", retries={"max_attempts": 2, "initial_delay_seconds": 10})
-    for _ in range(40 if full else 4):
+    for _ in range(size.of(1, 4, 40)):
         world.start(launcher=("-m", "chaos.slowlauncher", str(chance.random())))
         deadline = time.monotonic() + chance.uniform(1, 6)
         while time.monotonic() < deadline:

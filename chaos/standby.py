@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
 
 TAKEOVER_SECONDS = 2.0
@@ -21,7 +21,7 @@ WATCHED_SECONDS = 3.0
 """So long after its logs are gone a standby is watched; it looks several times a second."""
 
 
-def take_over(root: Path, chance: Random, full: bool) -> Outcome:
+def take_over(root: Path, chance: Random, size: Size) -> Outcome:
     """Kill, stop or end the working one again and again; time what it takes until the standby works."""
     outcome = Outcome()
     world = World(root / "standby")
@@ -29,7 +29,7 @@ def take_over(root: Path, chance: Random, full: bool) -> Outcome:
     world.define("slow", "sleep 0.5", retries={"max_attempts": 2, "initial_delay_seconds": 0.1})
     world.start_and_wait()
     worst = 0.0
-    for number in range(50 if full else 8):
+    for number in range(size.of(2, 8, 50)):
         standby = world.spawn("--standby")
         third = world.spawn()
         outcome.expect(
@@ -67,7 +67,7 @@ def _end(world: World, standby: subprocess.Popen[bytes], chance: Random, outcome
     return seconds
 
 
-def lose_the_logs(root: Path, chance: Random, full: bool) -> Outcome:
+def lose_the_logs(root: Path, chance: Random, size: Size) -> Outcome:
     """Remove the logs directory under a working scheduler and its standby: only one works, and the other still waits.
 
     The clock runs 60 times as fast, so that a schedule fires each second of it.
@@ -76,7 +76,7 @@ def lose_the_logs(root: Path, chance: Random, full: bool) -> Outcome:
     world = World(root / "lost", FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), 60))
     world.define("minutely", 'echo "$JOB_SCHEDULED_TIME" >> "$EVIDENCE.times"', "* * * * *", concurrency_policy="allow")
     world.start_and_wait()
-    for number in range(10 if full else 2):
+    for number in range(size.of(1, 2, 10)):
         standby = world.spawn("--standby")
         time.sleep(chance.uniform(1, 2))
         remove_tree(world.logs)
