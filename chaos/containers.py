@@ -164,11 +164,11 @@ def _faults(chance: Random, size: Size) -> Iterator[Fault]:
 
 @contextlib.contextmanager
 def _stack(folder: Path, outcome: Outcome) -> Iterator[tuple[Stack, World]]:
-    """Give a clone of root's and a world in its folders; evidence lies in the logs, where jobs can write."""
+    """Give a clone and a world in its folders; evidence lies in the logs, where jobs can write."""
     if not shutil.which("docker") or subprocess.run(["docker", "version"], capture_output=True, check=False).returncode:
         raise CannotRun("no Docker engine answers")
     folder.mkdir()
-    stack = Stack(clone(folder, owner=0), SCHEDULER_LOG_BACKUPS="100", SCHEDULER_LOG_MAX_BYTES="100000")
+    stack = Stack(clone(folder, owner=os.geteuid()), SCHEDULER_LOG_BACKUPS="100", SCHEDULER_LOG_MAX_BYTES="100000")
     world = World(stack.folder)
     world.evidence = world.logs / "evidence"
     world.evidence.touch()

@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome, Size
+from chaos.outcome import CannotRun, Outcome, Size
 from chaos.world import World, wait_for
 from sidecar import health, journal
 
@@ -27,7 +27,9 @@ STANDS_STILL_SECONDS = 1.5
 
 
 def break_the_disk(root: Path, chance: Random, size: Size) -> Outcome:
-    """Play every disk fault, several times over in the full size, each in a world of its own."""
+    """Play every disk fault, several times over in the full size, each in a world of its own. Raises CannotRun."""
+    if os.geteuid() != 0:
+        raise CannotRun("only root may mount file systems")
     outcome = Outcome()
     faults: tuple[Callable[[Path, Random, Outcome], None], ...] = (
         fill_it,

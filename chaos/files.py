@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -34,11 +35,22 @@ def change_files(root: Path, chance: Random, size: Size) -> Outcome:
         "polling": lambda world: _without_events(world, chance, outcome, size, events="polling"),
         "fight": lambda world: _fight(world, chance, outcome, size),
     }
+    _leave_out_what_cannot_be(parts, outcome)
     for name in size.sample(chance, list(parts), 2):
         clock = FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), 60) if name == "fight" else None
         settings = {"SCHEDULER_WATCH": "polling"} if name == "polling" else {}
         parts[name](World(root / name, clock, **settings))
     return outcome
+
+
+def _leave_out_what_cannot_be(parts: dict[str, Callable[[World], None]], outcome: Outcome) -> None:
+    """Take out what needs more rights than there are."""
+    if not os.access(QUEUE_LENGTH, os.W_OK):
+        del parts["overflow"]
+        outcome.counts["overflow not tried, the kernel's settings cannot be written"] = 1
+    if subprocess.run([*WITHOUT_INOTIFY, "true"], capture_output=True, check=False).returncode:
+        del parts["off"]
+        outcome.counts["inotify not taken away, there are no user namespaces"] = 1
 
 
 @contextlib.contextmanager
