@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def _run(name: str, seed: int, size: Size, write: bool) -> bool:
         return False
     except NeverCame as error:
         outcome = Outcome(findings=[str(error)])
+    except Exception as error:  # the others still have their turn
+        traceback.print_exc()
+        outcome = Outcome(findings=[repr(error)])
     finally:
         end_processes(root)
     seconds = time.monotonic() - began

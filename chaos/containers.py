@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from chaos.outcome import CannotRun, Outcome, Size
-from chaos.standby import TAKEOVER_SECONDS
+from chaos.standby import TAKEOVER_SECONDS, remove_tree
 from chaos.world import World, wait_for
 from tests.docker.stack import Stack, clone, docker
 
@@ -98,7 +98,7 @@ def _remove_the_logs(stack: Stack, world: World, chance: Random, outcome: Outcom
         path.unlink()
     world.asked.clear()
     world.terms.clear()
-    shutil.rmtree(world.logs)
+    remove_tree(world.logs)
     outcome.counts["logs removed"] += 1
     world.define("again", "exit 1", retries={"max_attempts": 2, "initial_delay_seconds": 1}, **INSIDE)
     if chance.random() < 0.5:
