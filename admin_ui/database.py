@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
 from collections import deque
@@ -15,6 +16,9 @@ from admin_ui.errors import StorageError
 VERSION = 1
 MOST_IDLE_READERS = 16
 BUSY_SECONDS = 5.0
+ALONE_SECONDS = 30.0
+"""How long readers may hold up that the index is made anew; the longest search takes a few seconds."""
+
 SIDE_FILES = ("", "-wal", "-shm")
 TABLES = """
 CREATE TABLE lines (  -- every journal line but checkpoints
@@ -81,6 +85,7 @@ CREATE TABLE cursors (
   log TEXT NOT NULL, file TEXT NOT NULL, offset INTEGER NOT NULL, tail BLOB NOT NULL, PRIMARY KEY (log, file)
 ) WITHOUT ROWID;
 """
+NAMES = frozenset(re.findall(r"^CREATE (?:VIRTUAL )?(?:TABLE|INDEX) (\w+)", TABLES, re.MULTILINE))
 
 
 class Database:
@@ -91,23 +96,34 @@ class Database:
         self._functions = functions or {}
         self._writer: sqlite3.Connection | None = None
         self._inode = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._generation = 0
         self._readers: deque[sqlite3.Connection] = deque()
+        self._reading = 0
+        self._opening = False
         self._damaged = False
+        self._doubted = False
 
     def open(self) -> bool:
         """Have a sound database at the path; return whether it had to be made. Raises StorageError."""
-        if self._writer is not None and not self._damaged and self._is_ours():
+        is_ours = self._writer is None or self._is_ours()
+        if self._writer is not None and is_ours and not self._damaged and not self._doubted:
             return False
+        with self._alone():
+            return self._open(is_ours)
+
+    def _open(self, is_ours: bool) -> bool:
         self.close()
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            made = self._damaged or not self._is_sound()
+            # Never what took our file's place: the old one's -wal would be read into it.
+            made = self._damaged or not is_ours or not self._is_sound()
             if made:
                 for suffix in SIDE_FILES:
                     with suppress(FileNotFoundError):
                         os.unlink(f"{self._path}{suffix}")
+                # It holds what jobs print, which in logs/ is not for everybody either; its side files follow it.
+                os.close(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             self._writer = self._connect()
             if made:
                 self._writer.executescript(f"BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
@@ -115,8 +131,27 @@ class Database:
         except (OSError, sqlite3.Error) as error:
             self.close()
             raise StorageError(f"the index {self._path} cannot be opened: {error}") from error
-        self._damaged = False
+        self._damaged = self._doubted = False
         return made
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold readers off, and wait for those that are at work. Raises StorageError if they take too long.
+
+        SQLite finds a database's -wal by its path: a reader of a removed file would read, and when it closes clear
+        away, what was written into that of its successor.
+        """
+        with self._lock:
+            self._opening = True
+            if not self._lock.wait_for(lambda: self._reading == 0, ALONE_SECONDS):
+                self._opening = False
+                raise StorageError(f"the index {self._path} cannot be opened: it is in use")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._opening = False
+                self._lock.notify_all()
 
     def close(self) -> None:
         """Close every connection that is not in use; readers close theirs when they are done."""
@@ -145,7 +180,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Give a connection that sees one state of the index while it is held. Raises StorageError."""
-        with self._translated():
+        with self._translated(), self._counted():
             with self._lock:
                 generation = self._generation
                 connection = self._readers.pop() if self._readers else None
@@ -165,6 +200,18 @@ class Database:
                     connection.close()
 
     @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._lock.wait_for(lambda: not self._opening)
+            self._reading += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._reading -= 1
+                self._lock.notify_all()
+
+    @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
@@ -172,6 +219,8 @@ class Database:
             # Whatever is no matter of the moment (a lock, a full disk) is damage: the next `open` makes it anew.
             if not isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError | sqlite3.ProgrammingError):
                 self._damaged = True
+            elif getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+                self._doubted = True  # perhaps a table is not there any more
             raise StorageError(f"the index cannot be used: {error}") from error
 
     def _connect(self, *, readonly: bool = False) -> sqlite3.Connection:
@@ -211,11 +260,11 @@ class Database:
             connection = self._connect()
             try:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                connection.execute("SELECT count(*) FROM (SELECT 1 FROM sqlite_schema)").fetchone()
+                names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
             finally:
                 connection.close()
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # locked, or it may not be read: no reason to throw it away
             return False
-        return bool(version == VERSION)
+        return version == VERSION and names >= NAMES

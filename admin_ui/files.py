@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ FILE_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 UTF_8_MARK = b"\xef\xbb\xbf"
 STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 BRACKET = re.compile(r"[\[\]{}]")
+ASIDE = ".deleted"
+LEFTOVER = re.compile(rf"\.[0-9a-f]{{16}}(\.tmp|{re.escape(ASIDE)})")
 SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -74,6 +77,29 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644, *, check: Callable[[
         os.replace(temporary, path)
 
     _write(path, data, mode, replace)
+
+
+def aside(folder: Path) -> Path:
+    """Return a new name in `folder` for a file that is about to be removed."""
+    return folder / f".{secrets.token_hex(8)}{ASIDE}"
+
+
+def clear_leftovers(folder: Path, older_than: float) -> int:
+    """Remove what writers left that were killed in the middle, and return how many files that were.
+
+    Only those that nobody touched for `older_than` seconds: younger ones may still be at work. Raises OSError.
+    """
+    removed = 0
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if LEFTOVER.fullmatch(entry.name)]
+    for name in names:
+        with suppress(FileNotFoundError):
+            status = os.lstat(folder / name)
+            # A file that was moved aside keeps its old modification time.
+            if stat.S_ISREG(status.st_mode) and time.time() - status.st_ctime >= older_than:
+                os.unlink(folder / name)
+                removed += 1
+    return removed
 
 
 def sync_folder(folder: Path) -> None:

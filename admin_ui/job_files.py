@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from admin_ui.errors import (
@@ -25,7 +24,7 @@ from admin_ui.errors import (
     StorageError,
     ValidationError,
 )
-from admin_ui.files import LIMIT_BYTES, digest, read_below, read_json, sync_folder, write_new, write_whole
+from admin_ui.files import LIMIT_BYTES, aside, digest, read_below, read_json, sync_folder, write_new, write_whole
 from admin_ui.json_edit import edit
 from admin_ui.model import JOB_NAME, JobConfig
 from admin_ui.schema import problems
@@ -150,14 +149,14 @@ class JobFiles:
             if current.sha256 is None:
                 raise StorageError(f"{current.file} is no file that can be read; remove it by hand")
             path = self.directory / current.file
-            aside = self.directory / f".{token_hex(8)}.deleted"
+            moved = aside(self.directory)
             try:
-                os.rename(path, aside)
-                found = self._read(aside.name)
+                os.rename(path, moved)
+                found = self._read(moved.name)
                 if found.sha256 != current.sha256:
                     with suppress(FileExistsError):  # then somebody wrote an even newer one
-                        os.link(aside, path, follow_symlinks=False)
-                os.unlink(aside)
+                        os.link(moved, path, follow_symlinks=False)
+                os.unlink(moved)
                 sync_folder(self.directory)
             except FileNotFoundError:
                 raise JobNotFoundError(job_name) from None

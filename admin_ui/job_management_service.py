@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from admin_ui.errors import (
     TriggerPending,
     ValidationError,
 )
-from admin_ui.files import sync_folder
+from admin_ui.files import clear_leftovers, sync_folder
 from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.model import JOB_NAME, RUN_ID, JobConfig, JobResult
@@ -34,7 +35,7 @@ from admin_ui.output import Output, Outputs
 from admin_ui.overview import PAUSE, Overview, Overviews, is_paused, known_zone
 from admin_ui.own_writes import OwnWrites
 from admin_ui.queries import Answer, Filter, Found, HistoryRow, Lines, Page, Recent
-from admin_ui.requests import Request, Requests
+from admin_ui.requests import DIRECTORY, Request, Requests
 
 LOG = logging.getLogger(__name__)
 ANSWER_SECONDS = 10.0
@@ -43,6 +44,9 @@ ANSWER_SECONDS = 10.0
 RESULT_SECONDS = 60.0
 NEVER_STARTED = ("skipped", "missed")
 CLEAR_EVERY_SECONDS = 5.0
+LEFTOVER_SECONDS = 3600.0
+"""What a killed save left behind goes after this time; no save takes as long."""
+
 MOST_ROWS = 1000
 
 
@@ -66,7 +70,7 @@ class JobManagementService:
         self.files = JobFiles(jobs_directory, own_writes.note)
         self.history = History(log_directory, data_directory, keep_days=keep_days)
         self._overviews = Overviews(self.files, self.history, own_writes, Path(log_directory), clock)
-        self._jobs = Path(jobs_directory)
+        self._jobs, self._data = Path(jobs_directory), Path(data_directory)
         self._requests = Requests(self._jobs)
         self._outputs = Outputs(log_directory)
         self._recents: dict[str, tuple[tuple[int, int], Recent]] = {}
@@ -220,6 +224,17 @@ class JobManagementService:
         with self.history.reading() as connection:
             return self._requests.clear(lambda request: queries.answer(connection, *request) is not None)
 
+    def clear_leftovers(self, older_than: float = LEFTOVER_SECONDS) -> int:
+        """Remove temporary files that killed saves left for so many seconds; return how many. Raises StorageError."""
+        try:
+            return sum(
+                clear_leftovers(folder, older_than)
+                for folder in (self._jobs, self._jobs / DIRECTORY, self._data)
+                if folder.is_dir()
+            )
+        except OSError as error:
+            raise StorageError(f"what killed saves left cannot be removed: {error.strerror}") from error
+
     # History
 
     def get_job_history(self, job_name: str, limit: int = 100) -> list[JobResult]:
@@ -372,8 +387,12 @@ class JobManagementService:
             self.overview()  # the first one of many definitions takes seconds, which nobody needs to wait for
         except StorageError as error:
             LOG.warning("overview: %s", error)
+        leftovers_at = 0.0
         while not self._stopping.wait(CLEAR_EVERY_SECONDS):
             try:
+                if time.monotonic() >= leftovers_at:
+                    leftovers_at = time.monotonic() + LEFTOVER_SECONDS
+                    self.clear_leftovers(LEFTOVER_SECONDS)
                 self.clear_requests()
             except (StorageError, OSError) as error:
                 LOG.warning("requests: %s", error)

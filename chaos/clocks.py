@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from chaos.fakeclock import FastClock, SteppedClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
 from sidecar.clock import from_iso
 
@@ -53,14 +53,14 @@ NIGHT_SCHEDULES = (
 )
 
 
-def set_the_clock(root: Path, chance: Random, full: bool) -> Outcome:
+def set_the_clock(root: Path, chance: Random, size: Size) -> Outcome:
     """Step the clock under running schedulers and between two of them, some killed on the way."""
     outcome = Outcome()
-    for number in range(12 if full else 2):
+    for number in range(size.of(1, 2, 12)):
         clock_file = root / f"offset{number}"
         world = World(root / f"steps{number}", SteppedClock(clock_file))
         try:
-            _steps(world, chance, outcome, 20 if full else 10)
+            _steps(world, chance, outcome, size.of(3, 10, 20))
             world.judge(outcome, f"steps {number}")
         finally:
             if not outcome.findings:
@@ -98,10 +98,10 @@ def _steps(world: World, chance: Random, outcome: Outcome, number: int) -> None:
     outcome.expect(world.stop() == 0, "the scheduler did not exit with 0")
 
 
-def set_back_and_change(root: Path, chance: Random, full: bool) -> Outcome:
+def set_back_and_change(root: Path, chance: Random, size: Size) -> Outcome:
     """Put the clock back over a time that has run, then change, restart or rename: it must not run again."""
     outcome = Outcome()
-    for number in range(4 if full else 1):
+    for number in range(size.of(1, 1, 4)):
         clock = SteppedClock(root / f"offset{number}")
         world = World(root / f"setback{number}", clock)
         try:
@@ -138,7 +138,7 @@ def _set_back(world: World, clock: SteppedClock, chance: Random, outcome: Outcom
     outcome.expect(world.stop() == 0, "the scheduler did not exit with 0")
 
 
-def stop_and_continue(root: Path, chance: Random, full: bool) -> Outcome:
+def stop_and_continue(root: Path, chance: Random, size: Size) -> Outcome:
     """Stop the process (SIGSTOP) for up to four minutes of its time, again and again, as a suspended machine does."""
     outcome = Outcome()
     world = World(root / "stopped", FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), 60))
@@ -148,7 +148,7 @@ def stop_and_continue(root: Path, chance: Random, full: bool) -> Outcome:
     world.define("long", "sleep 0.5", schedule="*/2 * * * *", timeout_seconds=60)
     world.start_and_wait()
     assert world.process is not None
-    for number in range(60 if full else 8):
+    for number in range(size.of(3, 8, 60)):
         time.sleep(chance.uniform(0.1, 1))
         world.process.send_signal(signal.SIGSTOP)
         world.ask("minutely", f"q{number}")
@@ -163,11 +163,11 @@ def stop_and_continue(root: Path, chance: Random, full: bool) -> Outcome:
     return outcome
 
 
-def sit_through_nights(root: Path, chance: Random, full: bool) -> Outcome:
+def sit_through_nights(root: Path, chance: Random, size: Size) -> Outcome:
     """Run through the nights in which clocks change, killed on the way, and count by another implementation of cron."""
     outcome = Outcome()
     nights = [(zone, change) for zone, changes in NIGHTS.items() for change in changes]
-    for zone, change in nights if full else chance.sample(nights, 2):
+    for zone, change in size.sample(chance, nights, 1, 2):
         begin = datetime.fromisoformat(change).replace(tzinfo=UTC) - BEFORE
         world = World(root / f"{zone.replace('/', '-')}-{change[:10]}", FastClock(begin, NIGHT_SPEED), TZ=zone)
         for number, schedule in enumerate(NIGHT_SCHEDULES):

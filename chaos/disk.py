@@ -17,7 +17,7 @@ from pathlib import Path
 from random import Random
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import CannotRun, Outcome, Size
 from chaos.world import World, wait_for
 from sidecar import health, journal
 
@@ -26,8 +26,10 @@ BEGIN = datetime(2026, 3, 28, 22, tzinfo=UTC)
 STANDS_STILL_SECONDS = 1.5
 
 
-def break_the_disk(root: Path, chance: Random, full: bool) -> Outcome:
-    """Play every disk fault, `full` several times over, each in a world of its own."""
+def break_the_disk(root: Path, chance: Random, size: Size) -> Outcome:
+    """Play every disk fault, several times over in the full size, each in a world of its own. Raises CannotRun."""
+    if os.geteuid() != 0:
+        raise CannotRun("only root may mount file systems")
     outcome = Outcome()
     faults: tuple[Callable[[Path, Random, Outcome], None], ...] = (
         fill_it,
@@ -43,8 +45,8 @@ def break_the_disk(root: Path, chance: Random, full: bool) -> Outcome:
         copy_and_truncate_journal,
         remove_directory,
     )
-    for fault in faults:
-        for number in range(5 if full else 1):
+    for fault in size.sample(chance, faults, 2):
+        for number in range(size.of(1, 1, 5)):
             try:
                 fault(root / f"{fault.__name__}{number}", chance, outcome)
             except Exception as error:

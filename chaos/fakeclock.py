@@ -8,19 +8,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from chaos.outcome import CannotRun
+
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 
 
-class NoFaketime(Exception):
-    """libfaketime is not installed; nothing was started."""
-
-
 def library() -> str:
-    """Return the path of libfaketime. Raises NoFaketime."""
+    """Return the path of libfaketime. Raises CannotRun."""
     for pattern in LIBRARIES:
         for path in glob.glob(pattern):
             return path
-    raise NoFaketime("libfaketime is missing; on Debian and Ubuntu: apt install faketime")
+    raise CannotRun("libfaketime is missing; on Debian and Ubuntu: apt install faketime")
 
 
 class FastClock:

@@ -9,11 +9,8 @@ from pathlib import Path
 from random import Random
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
-
-SHORT_POINTS = 10
-"""In the short form so many calls are drawn for each way to be killed."""
 
 MOST_POINTS = 400
 
@@ -23,14 +20,13 @@ SETTINGS = {"SCHEDULER_LOG_MAX_BYTES": "1", "SCHEDULER_LOG_BACKUPS": "2000"}
 BEGIN = datetime(2026, 3, 28, 22, tzinfo=UTC)
 
 
-def kill_at_every_call(root: Path, chance: Random, full: bool) -> Outcome:
+def kill_at_every_call(root: Path, chance: Random, size: Size) -> Outcome:
     """Tell one story again and again, each time killed at another point; judge each after a recovery."""
     outcome = Outcome()
     template = _template(root)
-    for when in ("before", "after", "torn"):
-        last = _count(root, template)
-        points = range(1, last + 1)
-        for number in points if full else sorted(chance.sample(points, SHORT_POINTS)):
+    points = range(1, _count(root, template) + 1)
+    for when in size.sample(chance, ("before", "after", "torn"), 1):
+        for number in size.sample(chance, points, 1, 10):
             _tell(root, template, number, when, outcome)
     if not outcome.findings:
         template.clear_up()

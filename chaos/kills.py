@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from chaos.fakeclock import FastClock
-from chaos.outcome import Outcome
+from chaos.outcome import Outcome, Size
 from chaos.world import World
 
 SPEED = 60
@@ -31,9 +31,9 @@ JOBS: dict[str, dict[str, Any]] = {
 SCHEDULES = ("* * * * *", "*/2 * * * *", "*/3 * * * *", "1-59/2 * * * *")
 
 
-def kill_at_random(root: Path, chance: Random, kills: int) -> Outcome:
-    """Kill schedulers `kills` times, in several worlds, and judge each world's journal."""
-    outcome = Outcome()
+def kill_at_random(root: Path, chance: Random, size: Size) -> Outcome:
+    """Kill schedulers, in several worlds, and judge each world's journal."""
+    outcome, kills = Outcome(), size.of(4, 30, 330)
     for number in range(0, kills, KILLS_A_WORLD):
         clock = FastClock(datetime(2026, 3, 28, 22, tzinfo=UTC), SPEED)
         world = World(

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,20 @@ def wait_for(look: Callable[[], object], what: str, patience: float = PATIENCE_S
         time.sleep(0.02)
 
 
+def end_processes(root: Path) -> None:
+    """Kill every process of the worlds at and below `root`."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and int(name) != os.getpid():
+            try:
+                with open(f"/proc/{name}/environ", "rb") as environ:
+                    variables = environ.read().split(b"\0")
+                marks = (each.partition(b"=")[2] for each in variables if each.startswith(f"{MARK}=".encode()))
+                if any((mark + b"/").startswith(f"{root}/".encode()) for mark in marks):
+                    os.kill(int(name), signal.SIGKILL)
+            except OSError:
+                continue
+
+
 class World:
     """`root/jobs` and `root/logs`, a scheduler on them, and `root/evidence`, to which every job appends its run id."""
 
@@ -61,16 +75,30 @@ class World:
 
     # The scheduler
 
-    def start(self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar")) -> subprocess.Popen[bytes]:
+    def start(
+        self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar"), prefix: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start the scheduler; it is not waited for."""
-        self.process = self.spawn(*flags, launcher=launcher)
+        self.process = self.spawn(*flags, launcher=launcher, prefix=prefix)
         return self.process
 
-    def spawn(self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar")) -> subprocess.Popen[bytes]:
-        """Start one more scheduler."""
+    def spawn(
+        self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar"), prefix: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
+        """Start one more scheduler; `prefix` is a command that ends by executing its arguments."""
         with (self.root / "stderr").open("ab") as stderr:
             return subprocess.Popen(
-                [sys.executable, *launcher, "start", "--jobs", str(self.jobs), "--logs", str(self.logs), *flags],
+                [
+                    *prefix,
+                    sys.executable,
+                    *launcher,
+                    "start",
+                    "--jobs",
+                    str(self.jobs),
+                    "--logs",
+                    str(self.logs),
+                    *flags,
+                ],
                 env={**self._environment(), **self.settings, **self.clock.environment()},
                 cwd=Path(__file__).parent.parent,
                 stdout=subprocess.DEVNULL,
@@ -84,10 +112,10 @@ class World:
         """Return how many schedulers have said that they work."""
         return sum(entry["event"] == "scheduler_started" for entry in self.main_lines())
 
-    def start_and_wait(self) -> None:
+    def start_and_wait(self, *, prefix: Sequence[str] = ()) -> None:
         """Start the scheduler and wait until it works. Raises NeverCame, with what it said."""
         before = self.started()
-        process = self.start()
+        process = self.start(prefix=prefix)
         wait_for(lambda: self.started() > before or process.poll() is not None, "the scheduler to start")
         if process.poll() is not None:
             raise NeverCame(f"the scheduler ended with {process.returncode}: {self.stderr()[-500:]}")
@@ -110,15 +138,7 @@ class World:
 
     def clear_up(self) -> None:
         """End every process of this world, and remove its files."""
-        for name in os.listdir("/proc"):
-            if name.isdecimal() and int(name) != os.getpid():
-                try:
-                    with open(f"/proc/{name}/environ", "rb") as environ:
-                        is_ours = f"{MARK}={self.root}".encode() in environ.read().split(b"\0")
-                    if is_ours:
-                        os.kill(int(name), signal.SIGKILL)
-                except OSError:
-                    continue
+        end_processes(self.root)
         if self.process is not None:
             self.process.wait()
         shutil.rmtree(self.root, ignore_errors=True)
@@ -127,6 +147,10 @@ class World:
 
     def define(self, name: str, command: str = "true", schedule: str = "0 0 1 1 *", **fields: Any) -> None:
         """Write a valid definition by rename; its command first leaves evidence."""
+        self.put(self.jobs / f"{name}.json", self.definition(name, command, schedule, **fields))
+
+    def definition(self, name: str, command: str = "true", schedule: str = "0 0 1 1 *", **fields: Any) -> bytes:
+        """Return the text of a valid definition, which the judge knows from now on."""
         environment = {"LD_PRELOAD": "", **fields.pop("environment", {})}
         document = {
             "name": name,
@@ -138,9 +162,9 @@ class World:
             **fields,
         }
         data = json.dumps(document).encode()
-        self._put(self.jobs / f"{name}.json", data)
         config = ConfigLoader(self.jobs, default_timezone="UTC").parse(f"{name}.json", data)
         self.terms[digest(data)] = audit.terms_of(config, self.settings.get("TZ", "UTC"))
+        return data
 
     def disable_all(self) -> None:
         """Disable every job, so that no retry is left to wait for."""
@@ -150,14 +174,29 @@ class World:
             except ValueError:
                 path.unlink()
                 continue
-            self._put(path, json.dumps({**document, "enabled": False}).encode())
+            self.put(path, json.dumps({**document, "enabled": False}).encode())
 
     def ask(self, job_name: str, request_id: str, action: str = "run", **fields: str) -> None:
         """Drop a request by rename."""
         path = self.triggers / f"{request_id}.json"
         document = {"action": action, "job_name": job_name, "request_id": request_id, **fields}
-        self._put(path, json.dumps(document).encode())
+        self.put(path, json.dumps(document).encode())
         self.asked[request_key(action, job_name, request_id)] = path
+
+    def ask_at_once(self, requests: Mapping[str, str]) -> float:
+        """Drop a run request for each id and job name, as fast as files can be renamed; return the seconds it took."""
+        renames = []
+        for request_id, job_name in requests.items():
+            path = self.triggers / f"{request_id}.json"
+            beside = path.with_name(f".{path.name}.new")
+            beside.write_text(json.dumps({"action": "run", "job_name": job_name, "request_id": request_id}))
+            self._set_time(beside)
+            self.asked[request_key("run", job_name, request_id)] = path
+            renames.append((beside, path))
+        began = time.monotonic()
+        for beside, path in renames:
+            os.replace(beside, path)
+        return time.monotonic() - began
 
     def touch(self, job_name: str) -> None:
         """Ask for a run as a person at a shell does."""
@@ -167,7 +206,8 @@ class World:
         request_id = f"{job_name}@{path.stat().st_mtime_ns}"
         self.asked[request_key("run", job_name, request_id)] = path
 
-    def _put(self, path: Path, data: bytes) -> None:
+    def put(self, path: Path, data: bytes) -> None:
+        """Write a file by rename."""
         beside = path.with_name(f".{path.name}.new")
         beside.write_bytes(data)
         self._set_time(beside)

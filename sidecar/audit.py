@@ -226,7 +226,7 @@ class _Auditor:
         self._request_starts: dict[tuple[str, str], _Answer] = {}
         self._timed_starts: dict[str, dict[datetime, Place]] = {}
         self._jobs: dict[str, _Record] = {}
-        self._knows_the_past = False
+        self._first_head: Place | None = None
         self._oldest: datetime | None = None
         self._newest: datetime | None = None
         self._head: tuple[Place, datetime] | None = None
@@ -281,6 +281,15 @@ class _Auditor:
         been written yet and follow it. They are older than the checkpoint.
         """
         return not (self._is_anticipated and self._head is not None and self._head[0] == before)
+
+    @property
+    def _knows_the_past(self) -> bool:
+        """Whether all lines from before the present one are known, so that what it refers to must be among them.
+
+        Not before the first checkpoint. Nor in what a journal begun from memory has still to tell (`_conflicts`)
+        where that is the oldest there is: whoever emptied it took the lines that belong to those away.
+        """
+        return self._first_head is not None and self._conflicts(self._first_head)
 
     def _doubt(self, key: str, place: Place, message: str) -> None:
         """Note lines that seem to be missing, unless they follow as `_conflicts` says."""
@@ -491,9 +500,9 @@ class _Auditor:
             for name in self._jobs.keys() - records.keys():
                 del self._jobs[name]
             self._head = place, moment
+            self._first_head = self._first_head or place
         for name, record in records.items():
             self._put_in_force(place, name, record, full=entry["full"])
-        self._knows_the_past = self._knows_the_past or entry["full"]
 
     def _put_in_force(self, place: Place, name: str, record: _Record | None, *, full: bool) -> None:
         known = self._jobs.pop(name, None)

@@ -24,8 +24,9 @@ are loaded, a tenth of a start."""
 def serve(settings: Settings, *, standby: bool = False) -> int:
     """Run the scheduler until it is told to stop; return the process's exit code.
 
-    0 after SIGTERM or SIGINT, 70 after a crash, 73 if the journal cannot be used, 74 if the jobs directory was
-    replaced under its mount, 75 if another scheduler has these logs (with `standby`: wait for its end instead).
+    0 after SIGTERM or SIGINT, 70 after a crash, 73 if the journal cannot be used, 74 if the jobs or the
+    logs directory was replaced under its mount, 75 if another scheduler has these logs (with `standby`: wait for its
+    end instead).
     """
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     lock = Lock(settings.logs_dir)

@@ -185,7 +185,7 @@ class Intake:
         if problem is not None:
             self._degrade(now, problem, [])
             self._watcher.rewatch()
-        elif missed and not self._first:
+        elif missed and not self._first and self._settings.watch == "inotify":
             self._degrade(now, "changes were found that no event announced", missed)
         elif self._degraded_until is not None and now >= self._degraded_until:
             self._degraded_until = None

@@ -20,6 +20,7 @@ class Lock:
     def __init__(self, logs_dir: Path) -> None:
         self._path = logs_dir / LOCK
         self._descriptor = -1
+        self._watched = -1
 
     def acquire(self) -> None:
         """Take the lock. Raises AlreadyRunning if another process holds it, OSError if the file cannot be made."""
@@ -33,28 +34,37 @@ class Lock:
         self._descriptor = descriptor
 
     def is_free(self) -> bool:
-        """Return whether nobody holds the lock, without creating anything."""
+        """Return whether nobody holds the lock, without creating anything.
+
+        A file that was found held is watched until it is free, also when it is no longer at the path: whoever has
+        it still works, and takes the lock of the path anew.
+        """
+        if self._watched < 0:
+            try:
+                self._watched = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return True
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._watched, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        finally:
-            os.close(descriptor)
-        return True
+        is_there = self._is_at_path(self._watched)
+        os.close(self._watched)
+        self._watched = -1
+        return is_there or self.is_free()
 
     def is_ours(self) -> bool:
         """Return whether the path still names the file that we hold; if not, anyone could lock the new one."""
-        try:
-            return os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
-        except OSError:
-            return False
+        return self._is_at_path(self._descriptor)
 
     def release(self) -> None:
         """Give the lock up."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _is_at_path(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+        except OSError:
+            return False

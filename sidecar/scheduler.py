@@ -30,12 +30,13 @@ from sidecar.requests import Inbox
 from sidecar.runs import Runs
 from sidecar.settings import Settings, from_environment
 from sidecar.targets import Target
+from sidecar.watcher import root_state
 
 EX_OK = 0
 EX_SOFTWARE = 70
 EX_IOERR = 74
 EX_TEMPFAIL = 75
-"""Exit codes, named as in sysexits(3): a crash, a jobs directory that is gone, a lock that somebody else has."""
+"""Exit codes, named as in sysexits(3): a crash, a directory that is gone, a lock that somebody else has."""
 
 LONGEST_SLEEP_SECONDS = 1.0
 """So that a changed wall clock is noticed within a second."""
@@ -134,6 +135,7 @@ class JobScheduler:
         self._awake = False
         self._flush: asyncio.TimerHandle | None = None
         self._clock_watch = ClockWatch(self.clock)
+        self._logs_root = os.stat(logs)
 
     # The four verbs
 
@@ -174,6 +176,7 @@ class JobScheduler:
     def _pass(self) -> Iterator[None]:
         """Do one pass; yield when runs were launched and more are due, so that the first need not wait for the last."""
         now = self.clock.now()
+        self._check_lock()
         self._check_clock(now)
         if self.restored:
             self.runs.take_places(now)
@@ -226,9 +229,8 @@ class JobScheduler:
     def _read_volume(self, now: datetime) -> None:
         news = self._intake.look()
         self._looked_again = False
-        if self._intake.dead and not self.runs.draining:
-            self.exit_code = EX_IOERR
-            self.shutdown("the jobs directory was replaced under its mount")
+        if self._intake.dead:
+            self._leave(EX_IOERR, "the jobs directory was replaced under its mount")
         self._apply(news.changes, now, at_start=not self.restored)
         if news.listed and not self.restored:
             self._restore(now)
@@ -352,7 +354,6 @@ class JobScheduler:
             self._sweep = asyncio.get_running_loop().create_task(self._sweep_outputs(now))
 
     def _heartbeat(self, now: datetime) -> None:
-        self._check_lock()
         FAMILY.reap_orphans()
         health.beat(self.settings.logs_dir, works=not self.logger.degraded)
         next_run = self.agenda.next_at()
@@ -386,17 +387,27 @@ class JobScheduler:
             await asyncio.wait([self._sweep])
 
     def _check_lock(self) -> None:
-        """Make sure that the path of the lock still names ours; else take the new one, or leave to who has it."""
+        """Make sure that the path of the lock still names ours; else take the new one, or leave to who has it.
+
+        In every step: as soon as somebody has removed the file, another scheduler could lock its successor.
+        """
         if self._lock is None or self._lock.is_ours():
             return
         try:
             self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except AlreadyRunning as error:
-            self.exit_code = EX_TEMPFAIL
-            self.shutdown(str(error))
+            self._leave(EX_TEMPFAIL, str(error))
         except OSError:
-            return  # the journal's own trouble tells
+            if root_state(self.settings.logs_dir, self._logs_root) == "dead":
+                self._leave(EX_IOERR, "the logs directory was replaced under its mount")
+            # Anything else is the journal's own trouble, and it tells.
+
+    def _leave(self, exit_code: int, reason: str) -> None:
+        """Shut down for good, unless that goes on already."""
+        if not self.runs.draining:
+            self.exit_code = exit_code
+            self.shutdown(reason)
 
     # The end
 

@@ -71,15 +71,15 @@ class Hint:
 EVERYTHING = Hint(HintKind.EVERYTHING)
 
 
-def root_state(jobs_dir: Path, known: os.stat_result) -> RootState:
-    """Return whether `jobs_dir` still is the directory that `known` describes.
+def root_state(directory: Path, known: os.stat_result) -> RootState:
+    """Return whether `directory` still is the directory that `known` describes.
 
     `dead`: deleted, yet still there, as under a bind mount whose source was replaced; only a restart of the
     container mounts the new one. A directory that cannot be looked at, or is missing, counts as the same:
     nothing has taken its place yet. If a new directory has the old inode number, `Watcher.active` tells.
     """
     try:
-        status = os.stat(jobs_dir)
+        status = os.stat(directory)
     except OSError:
         return "same"
     if status.st_nlink == 0 < known.st_nlink:  # some file systems count no links at all

@@ -32,7 +32,7 @@ def check(page: Page) -> None:
     for size in SIZES:
         page.set_viewport_size(size)
         for theme in ("light", "dark"):
-            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=theme)
             found = page.evaluate("options => axe.run(document, options)", RULES)["violations"]
             told = [f"{each['id']}: {[node['html'][:200] for node in each['nodes'][:3]]}" for each in found]
             assert told == [], (theme, size)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -333,6 +334,32 @@ def test_a_removed_logs_directory_is_begun_anew(daemon):
 
     daemon.line("job_complete", request_id="q2")
     assert daemon.lines("job_start", request_id="q1") == []
+
+
+def test_a_removed_lock_is_taken_anew_before_the_next_heartbeat(daemon, tmp_path):
+    lock = daemon.logs / ".lock"
+    lock.unlink()
+    wait_for(lock.exists, "the lock to be taken anew")
+    second = Daemon(tmp_path)
+    second.start(wait=False)
+
+    assert second.process.wait(20) == 75
+
+
+def test_a_logs_directory_that_was_removed_under_its_mount_makes_it_drain_and_exit_with_74(tmp_path):
+    # A directory that is reached by a descriptor is as dead after its removal as one that is mounted elsewhere.
+    (tmp_path / "mounted").mkdir()
+    descriptor = os.open(tmp_path / "mounted", os.O_RDONLY | os.O_DIRECTORY)
+    (tmp_path / "logs").symlink_to(f"/proc/{os.getpid()}/fd/{descriptor}")
+    daemon = Daemon(tmp_path)
+    try:
+        daemon.start()
+        shutil.rmtree(tmp_path / "mounted")
+
+        assert daemon.process.wait(20) == 74
+    finally:
+        daemon.kill()
+        os.close(descriptor)
 
 
 def test_there_is_no_listening_socket(daemon):

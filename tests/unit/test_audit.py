@@ -258,6 +258,24 @@ def test_journal_begun_anew_from_memory_may_tell_again_what_its_checkpoint_knows
     assert report.findings == []
 
 
+def test_oldest_journal_begun_anew_from_memory_may_tell_the_ends_of_what_was_taken_away():
+    report = check(
+        checkpoint(at(0, 5), {"job": record(handled=at(0))}, retries=["r1-2"]),
+        end(at(0, 4), "r1", "failure", 1, retry_at=at(0, 9)),
+        end(at(0, 5), "r2"),
+        start(at(0, 9), "r1-2", trigger="retry"),
+        end(at(0, 10), "r1-2", attempt=2, first_run_id="r1"),
+    )
+
+    assert report.findings == []
+
+
+def test_end_without_a_start_is_found_after_the_lines_that_a_journal_begun_anew_tells():
+    report = check(checkpoint(at(0, 5)), end(at(0, 4), "r1"), end(at(0, 6), "r2"))
+
+    assert [finding.place.line for finding in report.findings] == [3]
+
+
 def test_journal_that_was_moved_aside_is_whole_with_the_one_begun_from_memory():
     report = check(
         files=[

@@ -78,6 +78,19 @@ def test_acquire_takes_the_new_file_when_ours_was_removed(lock, tmp_path):
     assert lock.is_ours()
 
 
+def test_a_held_lock_is_not_free_when_its_file_was_removed(lock, tmp_path):
+    standby = Lock(tmp_path)
+    lock.acquire()
+    assert not standby.is_free()
+    os.remove(tmp_path / ".lock")
+    assert not standby.is_free()
+    lock.acquire()
+    assert not standby.is_free()
+    lock.release()
+
+    assert standby.is_free()
+
+
 def _other(path):
     other = path.with_name("other")
     other.write_text("")

@@ -231,6 +231,58 @@ def test_an_index_that_is_removed_while_it_is_in_use_is_made_again(history, log,
     assert page(history) == ["r1"]
 
 
+def test_an_index_that_lost_a_table_while_it_is_in_use_is_made_again(history, log, tmp_path):
+    append(log, complete("r1"))
+    history.poll()
+    with sqlite3.connect(tmp_path / "data" / INDEX) as connection:
+        connection.execute("DROP TABLE runs")
+    connection.close()
+    with pytest.raises(StorageError, match="no such table"):
+        page(history)
+    history.poll()
+
+    assert page(history) == ["r1"]
+
+
+def test_an_empty_database_in_the_place_of_the_index_is_not_taken_for_it(history, log, tmp_path):
+    append(log, complete("r1"))
+    history.poll()
+    other = tmp_path / "data" / "other"
+    other.touch()
+    os.replace(other, tmp_path / "data" / INDEX)  # beside it, the -wal of the one that was there
+    history.poll()
+
+    assert page(history) == ["r1"]
+
+
+def test_the_index_is_made_anew_only_when_no_reader_has_the_old_one(history, log, tmp_path):
+    append(log, complete("r1"))
+    history.poll()
+    with history.database.read():
+        damage_by_removal(tmp_path / "data" / INDEX)
+        polling = threading.Thread(target=history.poll)
+        polling.start()
+        polling.join(0.2)
+        made_meanwhile = (tmp_path / "data" / INDEX).exists()
+    polling.join()
+
+    assert not made_meanwhile
+    assert page(history) == ["r1"]
+
+
+def test_a_reader_that_never_ends_makes_the_index_unusable_but_nobody_hang(history, log, tmp_path, monkeypatch):
+    monkeypatch.setattr("admin_ui.database.ALONE_SECONDS", 0.01)
+    append(log, complete("r1"))
+    history.poll()
+    with history.database.read():
+        damage_by_removal(tmp_path / "data" / INDEX)
+        with pytest.raises(StorageError, match="in use"):
+            history.poll()
+    history.poll()
+
+    assert page(history) == ["r1"]
+
+
 def test_a_data_directory_that_cannot_be_written_is_an_error_that_says_so(tmp_path):
     (tmp_path / "data").write_text("a file")
     history = History(tmp_path, tmp_path / "data")
@@ -349,6 +401,14 @@ def stocked(history: History, log: Path) -> History:
 )
 def test_a_page_holds_what_its_filter_asks_for(stocked, which, found):
     assert page(stocked, **which) == found
+
+
+def test_the_index_is_for_its_owner_only(history, log, tmp_path):
+    append(log, complete("r1", 1))
+    history.poll()
+    kept = [path for path in (tmp_path / "data").iterdir() if path.name.startswith(INDEX)]
+    assert len(kept) > 1
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
 
 
 def test_text_behind_a_nul_is_found_and_forgotten_like_any_other(history, log):
