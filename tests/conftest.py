@@ -16,7 +16,7 @@ from hypothesis import settings
 
 HERE = Path(__file__).parent
 GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
-REQUIRED_GROUPS = ("unit", "property", "contract", "integration", "docker")  # browser: once there is a page
+REQUIRED_GROUPS = GROUPS
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_GROUPS", "") not in ("", "0")
 
 # print_blob: a failure prints the decorator that replays exactly its example. A search for new examples belongs to

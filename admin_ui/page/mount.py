@@ -30,7 +30,8 @@ def mount_page(app: FastAPI) -> None:
 
     def render(scope: Scope) -> str:
         user = scope.get(USER_KEY)
-        return first_view(user, service, scope["query_string"].decode("latin-1"), sign_out) if user else ""
+        query = scope["query_string"].decode("latin-1")
+        return first_view(user, service, audit, query, sign_out) if user else ""
 
     page.state_session_capacity = SESSIONS_KEPT
     page.queue(max_size=WAITING, api_open=False)

@@ -43,11 +43,11 @@ def create_jobs_section(
     return section
 
 
-def first_view(user: User, service: JobManagementService, query: str, sign_out: str) -> Html:
+def first_view(user: User, service: JobManagementService, audit: AuditLog, query: str, sign_out: str) -> Html:
     """Return the first view as plain HTML, of the others only the header; never raises AdminError."""
     address = parse(query)
     try:
-        table = jobs_html(service, address) if address.view == FIRST_VIEW else MOMENT
+        table = jobs_html(service, audit, address) if address.view == FIRST_VIEW else MOMENT
     except AdminError as error:
         table = _trouble(str(error))
     return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, sign_out), table)

@@ -163,7 +163,8 @@ const jobs = (() => {
         element("div", { className: "buttons" }, cancel, agree));
       cancel.onclick = () => dialog.close();
       agree.onclick = () => dialog.close("agreed");
-      dialog.onclick = (event) => event.target === dialog && dialog.close();
+      const opened = performance.now(); // the second click of a double click lands beside it
+      dialog.onclick = (event) => event.target === dialog && performance.now() - opened > 500 && dialog.close();
       dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
       open(dialog);
       cancel.focus();
