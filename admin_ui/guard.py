@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 VISITOR_KEY = "admin_ui.visitor"
 SESSION_HASH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 MOST_SESSION_HASHES = 10_000
+MOST_QUERY_FIELDS = 1000  # Gradio repeats the query of the page in each request
 REFUSALS_A_MINUTE = 30
 
 # None of them means anything behind the guard, where it has been judged, and Gradio believes some of them.
@@ -268,7 +269,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _session_hashes(scope: Scope, path: str, body: bytes) -> list[str]:
     """Return the session hashes that a request names anywhere. Raises ValueError for one that is none."""
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=20)
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
     found: list[Any] = query.get("session_hash", [])
     if path.startswith("/gradio_api/heartbeat/"):
         found.append(path.rpartition("/")[2])

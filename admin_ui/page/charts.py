@@ -83,9 +83,10 @@ def figures(rows: Sequence[HistoryRow]) -> Figures | None:
 def figures_html(of: Figures, *, more: bool) -> Html:
     """Return the figures as a list; `more` says that there are older runs that they leave out."""
     rate = 100 * of.succeeded / of.runs
-    shown = f"{rate:.0f}" if rate in (0, 100) else f"{min(max(rate, 0.1), 99.9):.1f}"  # 100 % is never said of less
+    if 0 < rate < 100:
+        rate = min(max(rate, 0.1), 99.9)  # neither all nor nothing is said of less
     parts = (
-        ("Success", f"{shown} %"),
+        ("Success", f"{rate:.3g} %"),
         ("Newest runs" if more else "Runs", f"{of.runs:,}"),
         ("Average", duration(of.average)),
         ("Median", duration(of.median)),
@@ -104,9 +105,10 @@ def duration_plot(rows: Sequence[HistoryRow], of: Figures, zone: str | None) -> 
     runs = ended(rows)[::-1]
     cut = of.longest > OUTLIER * of.p95 > 0
     top = 2 * of.p95 if cut else of.longest or 1
-    place = 100 / max(len(runs), FEWEST_PLACES)
+    places = max(len(runs), FEWEST_PLACES)
+    place = 100 / places
     bars = join(_bar(row, seconds, index * place, place, seconds / top) for index, (row, seconds) in enumerate(runs))
-    every = max(1, -(-len(runs) // TICKS))
+    every = -(-places // TICKS)
     ticks = [(index * place, runs[index][0].at) for index in range(0, len(runs), every)]
     failed = of.runs - of.succeeded
     told = f"Duration of {of.runs} runs, oldest first; {failed} failed" if failed else f"Duration of {of.runs} runs"
@@ -117,7 +119,7 @@ def duration_plot(rows: Sequence[HistoryRow], of: Figures, zone: str | None) -> 
         '<line x2="100%"/><line y1="50%" x2="100%" y2="50%"/>{}</svg>{}</div></div></figure>',
         legend([row for row, _ in runs], cut=cut),
         told,
-        max(len(runs), FEWEST_PLACES),
+        places,
         duration(top),
         bars,
         axis(ticks, zone),

@@ -28,7 +28,8 @@ class FirstLook:
         """Answer one request."""
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == self._path:
             render = functools.partial(self._render, scope)
-            await self._app(scope, receive, _Inserting(send, self._head, render))
+            # Gradio has meanings of its own for some of the query's fields, of which it may fail.
+            await self._app({**scope, "query_string": b""}, receive, _Inserting(send, self._head, render))
         else:
             await self._app(scope, receive, send)
 

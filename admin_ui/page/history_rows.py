@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,33 +9,10 @@ from datetime import datetime
 from admin_ui.model import STATUSES, iso
 from admin_ui.page.address import link
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
+from admin_ui.page.result import asked, ended, state
 from admin_ui.queries import HistoryRow
 
 LATE_SECONDS = 1.0
-LOOKS = {  # class and icon
-    "success": ("ok", "ok"),
-    "failure": ("bad", "bad"),
-    "timeout": ("bad", "bad"),
-    "output_limit": ("bad", "bad"),
-    "interrupted": ("bad", "bad"),
-    "cancelled": ("warn", "warn"),
-    "running": ("busy", "busy"),
-    "queued": ("busy", "wait"),
-    "skipped": ("warn", "skip"),
-    "missed": ("warn", "skip"),
-}
-WORDS = {"failure": "failed", "output_limit": "output limit"}
-REASONS = {
-    "already_running": "another run was going or queued",
-    "paused": "schedules were paused",
-    "past_deadline": "it could not start before its starting deadline",
-    "replaced": "a newer run took its place",
-    "superseded": "a later time was due as well, or the job was changed",
-    "disabled": "the job was disabled",
-    "removed": "the job was deleted",
-    "expired": "no place became free in time",
-}
-TRIGGERS = {"schedule": "schedule", "manual": "by request", "retry": "retry", "catch_up": "catch-up"}
 COLUMNS = {
     "job": "Job",
     "scheduled": "Scheduled",
@@ -75,7 +51,7 @@ def table(rows: Sequence[HistoryRow], known: Known, *, turns: bool, job_is_chose
         "took": [_took(row, known) for row in rows],
         "result": [_result(row, changes.get(number)) for number, row in enumerate(rows)],
         "why": [_why(row) for row in rows],
-        "trigger": [_trigger(row, known) for row in rows],
+        "trigger": [Html.escape(_trigger(row, known)) for row in rows],
     }
     if job_is_chosen:
         del cells["job"]
@@ -132,7 +108,9 @@ def _started(row: HistoryRow, known: Known) -> Html:
         return NOTHING if row.scheduled_time else at
     if row.status == "queued":
         return html('<span class="dim">waiting since</span> {}' if row.trigger != "retry" else "due {}", at)
-    late = (row.at - row.scheduled_time).total_seconds() if row.scheduled_time else 0.0
+    # A retry is later than its time on purpose.
+    scheduled = row.scheduled_time if row.trigger != "retry" else None
+    late = (row.at - scheduled).total_seconds() if scheduled else 0.0
     return html(
         '<a href="{}">{}</a>{}',
         link("logs", run=row.run_id or ""),
@@ -157,51 +135,33 @@ def _took(row: HistoryRow, known: Known) -> Html:
 
 
 def _result(row: HistoryRow, turn: str | None) -> Html:
-    look, icon = LOOKS.get(row.status, ("off", "none"))
     return html(
-        '<span class="state {}"><span class="icon {}" aria-hidden="true"></span>{}</span>{}{}{}',
-        look,
-        icon,
-        WORDS.get(row.status, row.status),
+        '{}{} <span class="dim">{}</span>{}',
+        state(row.status),
         html(' <span class="num">&times;{:,}</span>', row.count) if row.count > 1 else NOTHING,
-        html(' <span class="num dim">{}</span>', _exit(row)),
+        ended(row) if row.status in STATUSES else "",
         html(' <span class="tag {}">{}</span>', turn, "began to fail" if turn == "bad" else "recovered")
         if turn
         else NOTHING,
     )
 
 
-def _exit(row: HistoryRow) -> str:
-    if row.signal:
-        try:
-            return signal.Signals(row.signal).name
-        except ValueError:
-            return f"signal {row.signal}"
-    return f"exit {row.exit_code}" if row.exit_code is not None and row.failed else ""
-
-
 def _why(row: HistoryRow) -> Html:
-    if row.status in ("skipped", "missed"):
-        return Html.escape(REASONS.get(row.cause or "", row.cause or ""))
-    if not row.failed:
+    if row.status not in STATUSES:
+        return Html.escape(ended(row))
+    if not row.failed or not row.cause or row.cause == ended(row):
         return NOTHING
-    reason = row.reason if row.reason and row.reason != row.cause else None
-    text = ": ".join(part for part in (reason, row.cause) if part)
-    if not (text and row.stderr_bytes):
-        return Html.escape(text)
-    return html('<a class="said-by" href="{}">{}</a>', link("logs", run=row.run_id or "", stream="stderr"), text)
+    if not row.stderr_bytes:
+        return Html.escape(row.cause)
+    return html('<a class="said-by" href="{}">{}</a>', link("logs", run=row.run_id or "", stream="stderr"), row.cause)
 
 
-def _trigger(row: HistoryRow, known: Known) -> Html:
-    parts = [Html.escape(TRIGGERS.get(row.trigger or "", row.trigger or ""))]
-    if row.attempt is not None and row.attempt > 1:
-        most = known.attempts.get(row.job_name, 0)
-        parts.append(html("attempt {}{}", row.attempt, f" of {most}" if most >= row.attempt else ""))
-    if row.requested_by:
-        sure = known.is_confirmed(row)
-        mark = Html('<span title="The audit log has this request">✓<span class="hidden-text"> confirmed</span></span>')
-        parts.append(html("{} {}", row.requested_by, mark if sure else Html('<span class="dim">unconfirmed</span>')))
-    return join((part for part in parts if part), ", ")
+def _trigger(row: HistoryRow, known: Known) -> str:
+    why = asked(row.trigger, row.requested_by, confirmed=known.is_confirmed(row))
+    if row.attempt is None or row.attempt == 1:
+        return why
+    most = known.attempts.get(row.job_name, 0)
+    return f"{why}, attempt {row.attempt}{f' of {most}' if most >= row.attempt else ''}"
 
 
 def _moment(at: datetime, row: HistoryRow, known: Known) -> Html:
