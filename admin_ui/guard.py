@@ -269,7 +269,9 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 def _session_hashes(scope: Scope, path: str, body: bytes) -> list[str]:
     """Return the session hashes that a request names anywhere. Raises ValueError for one that is none."""
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
+    query = parse_qs(
+        scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS
+    )
     found: list[Any] = query.get("session_hash", [])
     if path.startswith("/gradio_api/heartbeat/"):
         found.append(path.rpartition("/")[2])
