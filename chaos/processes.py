@@ -21,6 +21,9 @@ BATCH = 250
 MOST_GROWTH_BYTES = 16 << 20
 """What the scheduler may grow between the first fifth of the short commands and the last one."""
 
+PATIENCE_SECONDS = 600.0
+"""A slow disk takes minutes for gigabytes."""
+
 GIB = 1 << 30
 
 
@@ -138,7 +141,7 @@ def _run_all(world: World, outcome: Outcome, names: list[str]) -> dict[str, Entr
     def ends() -> dict[str, Entry]:
         return {ids[e["request_id"]]: e for e in world.lines("job_complete") if e["request_id"] in ids}
 
-    wait_for(lambda: len(ends()) == len(ids), f"the ends of {', '.join(names)[:60]}")
+    wait_for(lambda: len(ends()) == len(ids), f"the ends of {', '.join(names)[:60]}", PATIENCE_SECONDS)
     return ends()
 
 
