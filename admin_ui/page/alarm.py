@@ -34,6 +34,12 @@ def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody) -> Html
     return html('<ul class="alarm">{}</ul>', join(lines)) if lines else NOTHING
 
 
+def of_the_scheduler(overview: Overview) -> Html:
+    """Return the lines that make whatever is looked at doubtful: no other view may pass for current either."""
+    lines = [*_scheduler(overview.scheduler), *_index(overview)]
+    return html('<ul class="alarm">{}</ul>', join(lines)) if lines else NOTHING
+
+
 def _scheduler(state: SchedulerState) -> Iterable[Html]:
     seen = moment(state.last_seen) if state.last_seen else NOTHING
     match state.status:

@@ -16,13 +16,14 @@ from admin_ui.errors import AdminError
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import JOB_NAME, iso
 from admin_ui.page.address import FIRST_VIEW, Address, parse
+from admin_ui.page.alarm import of_the_scheduler
 from admin_ui.page.form import FormView
 from admin_ui.page.handlers import Handlers
 from admin_ui.page.header import header
 from admin_ui.page.history import HistoryView
 from admin_ui.page.jobs import JobsView, jobs_html
 from admin_ui.page.logs import LogsView
-from admin_ui.page.markup import NOTHING, Html, html
+from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
 LABEL = "Job Management"
@@ -57,6 +58,7 @@ class _Section:
     """The components that belong to no view. The page's script knows their ids."""
 
     def __init__(self, service: JobManagementService, audit: AuditLog, role: str, sign_out: str) -> None:
+        self._service = service
         self._audit = audit
         self._sign_out = sign_out
         self._handlers = Handlers(audit, role)
@@ -126,6 +128,8 @@ class _Section:
         """Return the values of trouble, stamp and seen, of the inputs, and of all that is live."""
         try:
             shown = current.refresh(user, address)
+            if current.name != FIRST_VIEW:  # which tells it among other things
+                trouble = join([trouble, of_the_scheduler(self._service.overview())])
         except AdminError as error:
             shown = Shown([gr.skip()] * len(current.live))
             trouble = trouble or _trouble(str(error))
