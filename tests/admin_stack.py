@@ -79,7 +79,11 @@ class Admin:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "admin_ui"], env=self._environment, stdout=output, stderr=output
             )
-        wait_for(self.answers, f"the admin service to answer\n{self.output()}", START_SECONDS)
+        try:
+            wait_for(self.answers, "the admin service to answer", START_SECONDS)
+        except AssertionError:
+            self.stop()
+            raise
 
     def answers(self) -> bool:
         """Return whether it is there."""
