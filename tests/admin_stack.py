@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, ViewportSize, expect, sync_playwright
 
 from tests.daemon import Daemon, wait_for
 
@@ -23,6 +23,10 @@ ANNA = {"X-Forwarded-User": "anna", "X-Forwarded-Groups": "staff,admin"}
 BEN = {"X-Forwarded-User": "ben", "X-Forwarded-Groups": "admin"}
 VIEWER = {"X-Forwarded-User": "victor", "X-Forwarded-Groups": "staff"}
 START_SECONDS = 60.0
+PATIENCE_MS = 30_000
+"""How long a busy machine may take for what a quiet one does at once."""
+
+expect.set_options(timeout=PATIENCE_MS)
 DESK, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 
 TRACEBACK = """Traceback (most recent call last):
@@ -182,7 +186,7 @@ class Visit:
     def __init__(self, browser: Browser, url: str, headers: dict[str, str], **options: Any) -> None:
         options = {"viewport": DESK, "timezone_id": "America/New_York", "locale": "en-US"} | options
         self.context: BrowserContext = browser.new_context(base_url=url, extra_http_headers=headers, **options)
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self._url = url
         self.problems: list[str] = []
         self.page = self.window()
@@ -199,7 +203,7 @@ class Visit:
     def open(self, address: str = "/") -> Page:
         """Go to an address of the page and return once Gradio has drawn it."""
         self.page.goto(address)
-        self.page.wait_for_selector("#jobs-stamp [data-at]", state="attached")
+        self.page.wait_for_selector("#jobs-stamp [data-at]", state="attached", timeout=2 * PATIENCE_MS)
         return self.page
 
     def _note(self, problem: str) -> None:

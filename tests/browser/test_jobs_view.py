@@ -13,11 +13,9 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.admin_stack import ANNA, CAUSE, DESK, PHONE, Admin, Visit, add_showcase
-from tests.daemon import Daemon, wait_for
+from tests.daemon import PATIENCE_SECONDS, Daemon, wait_for
 
 FAILED = ("import-orders", "flaky-api", "hostile")
-PATIENCE_MS = 20_000
-expect.set_options(timeout=PATIENCE_MS)
 
 
 class Own:
@@ -440,7 +438,7 @@ def test_a_file_that_was_saved_while_the_scheduler_is_away_says_so(own, visit_ow
     """UI.md 17 and 27. The last one of this pair of services."""
     own.scheduler.process.terminate()
     own.scheduler.process.send_signal(signal.SIGINT)  # a second signal, so that it does not wait for train-model
-    own.scheduler.process.wait(PATIENCE_MS / 1000)
+    own.scheduler.process.wait(PATIENCE_SECONDS)
     own.scheduler.job("saved-later", "true")
     page = visit_own().open("/")
     expect(page.locator("#jobs-alarm")).to_contain_text(re.compile(r"Scheduler stopped \d+ (s|min) ago"))

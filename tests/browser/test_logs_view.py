@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,8 @@ from playwright.sync_api import Page, expect
 from tests.admin_stack import BEN, CAUSE, LINES, NEEDLE_LINE, PHONE, Admin
 from tests.daemon import Daemon, wait_for
 
-PATIENCE = 30_000  # ms
 TICKS = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; sleep 0.2; done"
 PANEL = "#jobs-logs-{} .log"
-
-
-@pytest.fixture(autouse=True)
-def patience() -> Iterator[None]:
-    """Let a busy machine take its time."""
-    expect.set_options(timeout=PATIENCE)
-    yield
-    expect.set_options(timeout=5_000)
 
 
 def run_of(scheduler: Daemon, job_name: str, event: str = "job_complete") -> str:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 COMMAND = "echo counting; for i in 1 2 3; do echo step $i; sleep 1; done; echo counted"
 PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,6 @@ def test_admin_creates_runs_watches_and_deletes_a_job(stack: Stack) -> None:
         visit = Visit(browser, stack.address("admin", PORT), {})
         page = visit.page
         page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
         sign_in(page, stack)
 
         create_job(page, "count")
