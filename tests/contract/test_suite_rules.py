@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUPS = ("unit", "property", "contract", "integration", "docker")
+GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
 PROPERTY_THAT_FAILS = """
 from hypothesis import given, strategies as st
 
