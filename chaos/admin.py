@@ -143,7 +143,7 @@ def _damage_the_index(root: Path, chance: Random, outcome: Outcome, rounds: int)
             service.stop()
         damage = chance.choice(DAMAGES)
         damage(world.data / INDEX, chance)
-        outcome.counts[f"index {damage.__name__.strip('_')}"] += 1
+        outcome.counts[f"index {damage.__name__.strip('_').replace('_', ' ')}"] += 1
         outcome.counts["times the index was damaged"] += 1
         if is_down:
             service = world.service()

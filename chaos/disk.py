@@ -51,7 +51,7 @@ def break_the_disk(root: Path, chance: Random, size: Size) -> Outcome:
                 fault(root / f"{fault.__name__}{number}", chance, outcome)
             except Exception as error:
                 outcome.findings.append(f"{fault.__name__}: {error!r}")
-            outcome.counts[fault.__name__] += 1
+            outcome.counts[fault.__name__.replace("_", " ")] += 1
     return outcome
 
 
