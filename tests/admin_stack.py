@@ -41,6 +41,7 @@ HOSTILE = (
     b"${document.title='evil'} {{7*7}} \x1b[31mred\x1b[0m \x1b]0;evil\x07 \xe2\x80\xaelive\xe2\x80\xac "
     b"one\rtwo \x00 \xff "
 )
+IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
 NEEDLE_LINE, LINES = 25_000, 50_901
 
 
@@ -170,10 +171,20 @@ def chromium_path() -> str:
     return found
 
 
+def has_settled_addresses() -> bool:
+    """Return whether no address of this machine is still on probation.
+
+    One is for a second or two after a container starts, and Chromium breaks off what it loads when that ends.
+    """
+    lines = Path("/proc/net/if_inet6").read_text().splitlines() if Path("/proc/net/if_inet6").exists() else []
+    return not any(int(line.split()[4], 16) & IFA_F_TENTATIVE for line in lines)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Give a headless browser."""
     path = chromium_path()
+    wait_for(has_settled_addresses, "the machine's addresses to settle")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.admin_stack import Visit, chromium, chromium_path
-from tests.daemon import wait_for
 from tests.docker.page import PASSWORD, PORT, printed_password
 from tests.docker.stack import NEVER, Stack, clone, require_engine
 
@@ -20,7 +18,6 @@ pytestmark = pytest.mark.timeout(600)
 
 COMMAND = "echo counting; for i in 1 2 3; do echo step $i; sleep 1; done; echo counted"
 PATIENCE_MS = 30_000
-IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -31,19 +28,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     running = Stack(clone(tmp_path_factory.mktemp("clone"), owner=1000))
     try:
         running.up()
-        wait_for(has_settled_addresses, "the addresses of the containers' network to settle")
         yield running
     finally:
         running.close()
-
-
-def has_settled_addresses() -> bool:
-    """Return whether no address of this machine is still on probation.
-
-    One is for a second or two after a container starts, and Chromium breaks off what it loads when that ends.
-    """
-    lines = Path("/proc/net/if_inet6").read_text().splitlines() if Path("/proc/net/if_inet6").exists() else []
-    return not any(int(line.split()[4], 16) & IFA_F_TENTATIVE for line in lines)
 
 
 def sign_in(page: Page, stack: Stack) -> None:
