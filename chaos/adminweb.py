@@ -26,6 +26,7 @@ from chaos.outcome import Outcome, Size
 from chaos.world import MARK, wait_for
 
 ROOT = Path(__file__).parent.parent
+EVENTS = b"content-type: text/event-stream"
 ANSWER_SECONDS = 30.0
 SIGN_INS_A_SECOND = 200
 MOST_GROWTH_BYTES = 48 << 20
@@ -152,13 +153,16 @@ class Service:
         return status, "; ".join(given)
 
     def send(self, data: bytes) -> tuple[int, bytes]:
-        """Send bytes as they are; return the status (0 for none) and what came until the service hung up."""
+        """Send bytes as they are; return the status (0 for none) and what came until the service hung up.
+
+        Of a stream of events, which has no end, its beginning.
+        """
         with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECONDS) as connection:
             connection.settimeout(ANSWER_SECONDS)
             came = b""
             with contextlib.suppress(ConnectionError, TimeoutError):
                 connection.sendall(data)
-                while len(came) < 1 << 20 and (piece := connection.recv(1 << 16)):
+                while len(came) < 1 << 20 and EVENTS not in came and (piece := connection.recv(1 << 16)):
                     came += piece
         status = re.match(rb"HTTP/1\.1 ([0-9]{3})", came)
         return int(status[1]) if status else 0, came
