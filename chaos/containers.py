@@ -86,7 +86,7 @@ def share_a_volume(root: Path, chance: Random, size: Size) -> Outcome:
         outcome.expect(worst < TAKEOVER_SECONDS, f"a takeover took {worst:.2f} s")
         world.settle()
         world.judge(outcome, "two containers")
-        for each in range(size.of(1, 1, 3)):
+        for each in range(size.of(0, 1, 3)):
             _remove_the_logs(stack, world, chance, outcome, each)
         stack.compose("stop")
     return outcome
