@@ -16,13 +16,16 @@ PRESETS = ("Every 5 minutes", "Hourly", "Daily 02:30", "Weekdays 09:00", "Weekly
 
 
 def fill(page: Page, view: str, **texts: str) -> None:
-    """Type into fields; an underscore in a name stands for the id's dash."""
+    """Type into fields, once the form has been filled; an underscore in a name stands for the id's dash."""
+    expect(page.locator(f"#jobs-{view}-working-directory :is(textarea, input)")).not_to_have_value("")
     for name, text in texts.items():
         field = page.locator(f"#jobs-{view}-{name.replace('_', '-')} :is(textarea, input)")
         field.fill("")
         field.press_sequentially(text)
         if name == "timezone":
+            expect(page.locator("li[role=option]").first).to_contain_text(text)
             field.press("Enter")
+            expect(field).to_have_value(text)
 
 
 def save(page: Page, view: str = "edit") -> None:
