@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ class Job(NamedTuple):
 
 
 @dataclass
-class System:
+class System(ABC):
     """One system. `environment` is added to that of the process."""
 
     name: str
@@ -52,9 +53,9 @@ class System:
         """Return why it cannot be measured here, or None."""
         return None
 
+    @abstractmethod
     def command(self, root: Path, jobs: Sequence[Job]) -> list[str]:
         """Write the jobs below `root` and return the command that starts the system on them."""
-        raise NotImplementedError
 
     def ready(self, root: Path) -> bool | None:
         """Return whether all jobs are scheduled; None for a system that does not tell."""

@@ -116,7 +116,7 @@ def _leave_out_openssl() -> None:
     """
     if find_spec("_sha2") or find_spec("_sha256"):  # Python's own SHA-256; some distributions leave it out
         for module in ("_ssl", "_hashlib"):
-            sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+            sys.modules.setdefault(module, None)  # type: ignore[arg-type]  # the import system's word for "there is none"
 
 
 # The arguments
