@@ -13,7 +13,7 @@ from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, chromi
 from tests.daemon import Daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """The scheduler of the shared pair."""
     chromium_path()
@@ -23,14 +23,14 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         yield daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def admin(scheduler: Daemon) -> Iterator[Admin]:
     """The admin service of the shared pair. A test that changes a job makes one of its own name."""
     with Admin(scheduler.jobs.parent) as admin:
         yield admin
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests."""
     with chromium() as found:
