@@ -120,6 +120,11 @@ class AuditLog:
         # What is not found is remembered, too: the line is written before anybody can know its id.
         return self._remember(line_id, self._search(line_id))
 
+    def name_of(self, line_id: str) -> str | None:
+        """Return who asked in the `requested` line with this id, None if no line that is kept has it."""
+        asked = self.who_asked(line_id)
+        return asked.username if asked else None
+
     def confirmed_by(
         self, request_id: str | None, requested_by: str | None, *, job_name: str, action: str = "trigger_job"
     ) -> bool:

@@ -289,6 +289,12 @@ class JobManagementService:
         with self.history.reading() as connection:
             return queries.result(connection, run_id)
 
+    def job_names(self) -> list[str]:
+        """Return the names of all jobs that have a file or a run in the history, sorted."""
+        with self.history.reading() as connection:
+            names = set(queries.job_names(connection))
+        return sorted(names | {file.name for file in self.list_files() if JOB_NAME.fullmatch(file.name)})
+
     def get_recent(self, job_name: str) -> Recent:
         """Return a job's last 20 results and how long it usually takes (median and 95th percentile)."""
         return self.get_recents([job_name])[job_name]

@@ -12,9 +12,7 @@ from admin_ui.auth import User
 from admin_ui.errors import JobNotFoundError, ValidationError
 from admin_ui.model import JOB_NAME
 from admin_ui.page.address import Address, link, parse
-from admin_ui.page.awaited import ACTION as TRIGGER
 from admin_ui.page.awaited import AT_ONCE as MOST_AWAITED
-from admin_ui.page.awaited import Awaited
 from admin_ui.page.handlers import said
 from admin_ui.page.job_rows import JobRow
 from admin_ui.page.markup import NOTHING, Html, html, join
@@ -39,7 +37,6 @@ class Actions:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._awaited = Awaited(tools.service.wait_for_result, tools.audit)
         self.live: Sequence[Component] = []
 
     def build_bar(self) -> None:
@@ -100,19 +97,12 @@ class Actions:
         return asked
 
     def _trigger_job(self, user: User, text: str) -> list[Any]:
-        job_name, service, audit = _confirmed(parse(text)), self._tools.service, self._tools.audit
-        line_id = audit.requested(user, TRIGGER, job_name)
-        try:
-            run_id = service.request_run(job_name, requested_by=user.username, request_id=line_id)
-        except Exception as error:
-            why = {"error": type(error).__name__, "text": str(error)}
-            audit.outcome(line_id, user, TRIGGER, job_name, "failed", why)
-            raise
-        self._awaited.follow(user, line_id, job_name, run_id)
+        job_name = _confirmed(parse(text))
+        run_id = self._tools.awaited.trigger(user, job_name)
         return [said(f"{job_name} runs: {run_id}"), link("logs", run=run_id), run_id]
 
     def _say_result(self, user: User, run_id: str) -> list[Any]:
-        end = self._awaited.end(run_id)
+        end = self._tools.awaited.end(run_id)
         return [gr.skip() if end is None else said(end[0], good=end[1])]
 
     def _cancel_run(self, user: User, text: str) -> list[Any]:

@@ -8,8 +8,9 @@ from datetime import timedelta
 from admin_ui.overview import Overview
 from admin_ui.page.address import link
 from admin_ui.page.job_rows import CHANGED, JobRow, State
-from admin_ui.page.job_table import Who, nobody, outcome, problem
+from admin_ui.page.job_table import problem
 from admin_ui.page.markup import NOTHING, Html, html, join, moment
+from admin_ui.page.result import Who, nobody, outcome
 from admin_ui.scheduler_state import SchedulerState
 
 MOST_NAMED = 8

@@ -1,12 +1,12 @@
-"""Wait for the ends of runs that were asked for on the page, so that the audit log has them whoever still looks."""
+"""Ask for runs and wait for their ends, so that the audit log has them whoever still looks."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Protocol
 
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User
@@ -21,18 +21,49 @@ MOST_KEPT = 64
 ACTION = "trigger_job"
 
 
-class Awaited:
-    """The runs that are waited for, each by a thread of its own, with the service's `wait_for_result`. Thread-safe."""
+class Runs(Protocol):
+    """What is needed of JobManagementService."""
 
-    def __init__(self, wait_for_result: Callable[[str], JobResult], audit: AuditLog) -> None:
-        self._wait_for_result = wait_for_result
+    def request_run(self, job_name: str, *, requested_by: str, request_id: str | None) -> str:
+        """See JobManagementService."""
+        ...
+
+    def wait_for_result(self, run_id: str) -> JobResult:
+        """See JobManagementService."""
+        ...
+
+
+class Awaited:
+    """The runs that are waited for, each by a thread of its own. Thread-safe."""
+
+    def __init__(self, service: Runs, audit: AuditLog) -> None:
+        self._service = service
         self._audit = audit
         self._free = threading.BoundedSemaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._ends: OrderedDict[str, Future[tuple[str, bool]]] = OrderedDict()
 
-    def follow(self, user: User, line_id: str, job_name: str, run_id: str) -> None:
-        """Begin to wait for a run. `line_id` is the audit's id of the request, whose outcome is noted at its end."""
+    def trigger(self, user: User, job_name: str, details: Mapping[str, Any] | None = None) -> str:
+        """Ask for a run, begin to wait for its end, and return its id. The audit log has the request, then the end.
+
+        Raises what `request_run` raises.
+        """
+        line_id = self._audit.requested(user, ACTION, job_name, details)
+        try:
+            run_id = self._service.request_run(job_name, requested_by=user.username, request_id=line_id)
+        except Exception as error:
+            self._note(user, line_id, job_name, "failed", {"error": type(error).__name__, "text": str(error)})
+            raise
+        self._follow(user, line_id, job_name, run_id)
+        return run_id
+
+    def end(self, run_id: str) -> tuple[str, bool] | None:
+        """Wait for a run's end; return what to say of it and whether that is good, None if nobody waits for it."""
+        with self._lock:
+            end = self._ends.pop(run_id, None)
+        return end.result() if end else None
+
+    def _follow(self, user: User, line_id: str, job_name: str, run_id: str) -> None:
         if not self._free.acquire(blocking=False):
             self._note(user, line_id, job_name, "done", {"run_id": run_id})
             return
@@ -45,17 +76,11 @@ class Awaited:
         arguments = (end, user, line_id, job_name, run_id)
         threading.Thread(target=self._wait, args=arguments, name=f"awaits {job_name}", daemon=True).start()
 
-    def end(self, run_id: str) -> tuple[str, bool] | None:
-        """Wait for a run's end; return what to say of it and whether that is good, None if nobody waits for it."""
-        with self._lock:
-            end = self._ends.pop(run_id, None)
-        return end.result() if end else None
-
     def _wait(self, end: Future[tuple[str, bool]], user: User, line_id: str, job_name: str, run_id: str) -> None:
         details: dict[str, Any] = {"run_id": run_id}
         outcome, said = "done", (f"{job_name} could not be waited for; its log shows how it ends", False)
         try:
-            result = self._wait_for_result(run_id)
+            result = self._service.wait_for_result(run_id)
             details |= {"status": result.status, "exit_code": result.exit_code, "duration": result.duration_seconds}
             said = _summary(result), result.success
         except TriggerPending:

@@ -75,11 +75,11 @@ class HistoryView:
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the values of the filters."""
-        names = sorted({file.name for file in self._tools.service.list_files() if file.config is not None})
-        jobs = [("All", ""), *((name, name) for name in names)]
+        job = address.get("job")
+        jobs = [("All", ""), *((name, name) for name in sorted({*self._tools.service.job_names(), job} - {""}))]
         status, trigger = address.get("status"), address.get("trigger")
         return [
-            gr.Dropdown(choices=jobs, value=address.get("job")),
+            gr.Dropdown(choices=jobs, value=job),
             status if status in history_filter.RESULTS.values() else "",
             trigger if trigger in history_filter.TRIGGERS.values() else "",
             *(address.get(field) for field in TYPED),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -14,6 +13,7 @@ from admin_ui.overview import Overview, known_zone
 from admin_ui.page.address import Address, link
 from admin_ui.page.job_rows import CHANGED, SORTS, JobRow, State, counts, usual_seconds
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
+from admin_ui.page.result import Who, nobody, outcome
 from admin_ui.queries import HistoryRow, Recent
 
 ROWS_A_PAGE = 50
@@ -42,15 +42,6 @@ COLUMNS = {
 }
 BAR, GAP, TALL, SHORT = 4, 2, 16, 8
 """Pixels of the bars of the last results; one that failed is tall."""
-
-CANCELLED_BY = re.compile(r"cancelled by request (\S+)")
-Who = Callable[[str], str | None]
-"""Who asked for the request of this id, as the audit log has it."""
-
-
-def nobody(request_id: str) -> str | None:
-    """Know of nobody."""
-    return None
 
 
 def chips(rows: Sequence[JobRow], address: Address, failed_runs: int) -> Html:
@@ -86,26 +77,6 @@ def table(rows: Sequence[JobRow], address: Address, overview: Overview, who: Who
         body,
         _pages(page, pages, first, len(shown), len(rows), address) if pages > 1 else NOTHING,
     )
-
-
-def outcome(run: HistoryRow, who: Who = nobody) -> str:
-    """Return what a run came to in a few words: `exit 1`, `timeout 2 s`, `killed by SIGKILL`, `cancelled by anna`."""
-    reason = run.reason or ""
-    match run.status:
-        case "timeout":
-            return f"timeout {reason.removeprefix('ran longer than ')}" if reason else "timeout"
-        case "cancelled":
-            request = CANCELLED_BY.match(reason)
-            name = who(request[1]) if request else None
-            return f"cancelled by {name}" if name else "cancelled"
-        case "success" | "failure" if run.signal:
-            return f"killed by {_signal(run.signal)}"
-        case "failure" if reason:
-            return "start refused"
-        case "success" | "failure":
-            return f"exit {run.exit_code}"
-        case _:
-            return run.status.replace("_", " ")
 
 
 def problem(row: JobRow) -> str:
@@ -292,13 +263,6 @@ def _empty(overview: Overview, address: Address) -> Html:
     else:
         text = html('There is no job yet. <a href="{}">Create the first one</a>', link("new"))
     return html('<div class="card"><p class="empty">{}</p></div>', text)
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _number(text: str) -> int:

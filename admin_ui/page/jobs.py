@@ -19,8 +19,9 @@ from admin_ui.page.actions import Actions
 from admin_ui.page.address import Address, parse
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, chosen, job_names, job_rows
-from admin_ui.page.job_table import Who, chips, table
+from admin_ui.page.job_table import chips, table
 from admin_ui.page.markup import Html, html
+from admin_ui.page.result import Who
 from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
 
 SECONDS_RUNNING = 2.0
@@ -66,7 +67,7 @@ def look(service: JobManagementService, address: Address) -> Look:
 
 def jobs_html(service: JobManagementService, audit: AuditLog, address: Address) -> Html:
     """Return the view as the first answer has it, without what needs a script. Raises StorageError."""
-    wrong, states, rows = look(service, address).parts(names_of(audit))
+    wrong, states, rows = look(service, address).parts(audit.name_of)
     return html('{}<div class="jobs-toolbar">{}</div>{}', wrong, states, rows)
 
 
@@ -127,18 +128,8 @@ class JobsView:
         """Return all parts, and what can be done with the selected job."""
         seen = look(self._tools.service, address)
         actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused)
-        return Shown([*seen.parts(names_of(self._tools.audit)), *actions], seen.again_after())
+        return Shown([*seen.parts(self._tools.audit.name_of), *actions], seen.again_after())
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""
         return "view_jobs", address.get("job") or None
-
-
-def names_of(audit: AuditLog) -> Who:
-    """Return what finds the name of a request's author in the audit log."""
-
-    def who(request_id: str) -> str | None:
-        asked = audit.who_asked(request_id)
-        return asked.username if asked else None
-
-    return who

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -13,13 +12,12 @@ from gradio.components import Component
 
 from admin_ui.auth import User
 from admin_ui.errors import AdminError, JobNotFoundError, RunNotFoundError, ValidationError
-from admin_ui.model import JOB_NAME
 from admin_ui.output import STREAMS
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.handlers import said
 from admin_ui.page.job_log import entries_html, runs_html
 from admin_ui.page.markup import NOTHING, Html, html
-from admin_ui.page.result import asked
+from admin_ui.page.result import asked, cancelled_by
 from admin_ui.page.run_head import Run, head, nothing_printed, streams, unknown
 from admin_ui.page.run_output import Panel, length, panel
 from admin_ui.page.views import AT_ONCE, QUIET, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
@@ -31,7 +29,6 @@ NEWEST = 100
 SHOWN = {"success": "success", "failure": FAILED}
 DRAWN = 16  # streams that are kept as HTML: a run that is over is asked for every few seconds
 ASKERS = 8  # who may wait for the scheduler's answer at the same time
-CANCELLED = re.compile(r"cancelled by request ([0-9a-f-]{36})(, before it started)?")
 
 
 class LogsView:
@@ -84,9 +81,8 @@ class LogsView:
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the choices and what is chosen."""
-        names = {each.name for each in self._service.list_files() if JOB_NAME.fullmatch(each.name)}
         job = address.get("job")
-        choices = [("All jobs", ""), *((name, name) for name in sorted(names | ({job} - {""})))]
+        choices = [("All jobs", ""), *((name, name) for name in sorted({*self._service.job_names(), job} - {""}))]
         return [gr.update(choices=choices, value=job), address.get("show", "all"), address.get("find")]
 
     def refresh(self, user: User, address: Address) -> Shown:
@@ -126,8 +122,7 @@ class LogsView:
 
     def _trigger_job(self, user: User, text: str) -> list[Any]:
         row = self._known(text)
-        with self._tools.audit.change(user, "trigger_job", row.job_name, {"again": row.run_id}) as line_id:
-            run_id = self._service.request_run(row.job_name, requested_by=user.username, request_id=line_id)
+        run_id = self._tools.awaited.trigger(user, row.job_name, {"again": row.run_id})
         return [said(f"{row.job_name}: run {run_id} was accepted."), link("logs", run=run_id)]
 
     def _known(self, text: str) -> HistoryRow:
@@ -141,8 +136,6 @@ class LogsView:
 
     def _run(self, row: HistoryRow, run_id: str) -> Run:
         audit = self._tools.audit
-        cancelled = CANCELLED.match(row.reason or "")
-        by = audit.who_asked(cancelled[1]) if cancelled else None
         confirmed = audit.confirmed_by(row.request_id, row.requested_by, job_name=row.job_name)
         earlier = self._service.get_history_page(Filter(job_name=row.job_name, until=row.at), limit=5).rows
         recent = self._service.get_recent(row.job_name)
@@ -151,7 +144,7 @@ class LogsView:
             row=row,
             recent=recent,
             asked=asked(row.trigger, row.requested_by, confirmed=confirmed),
-            how=f"by {by.username}" if by else "",
+            how=cancelled_by(row, audit.name_of),
             zone=self._zone(row.job_name),
             previous=next((each.run_id for each in earlier if each.run_id), None),
             newest=next((each.run_id for each in newest if each.run_id), None),

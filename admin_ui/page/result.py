@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from admin_ui.page.markup import Html, html
@@ -32,7 +33,16 @@ PASSED_OVER = {
     "removed": "the job was deleted before it could start",
     "expired": "no place was free for as long as a request may wait",
 }
+CANCELLED_BY = re.compile(r"cancelled by request ([0-9a-f-]{36})")
+Who = Callable[[str], str | None]
+"""Who asked for the request of this id, as the audit log has it."""
+
 TRIGGERS = {"schedule": "by schedule", "retry": "a retry", "catch_up": "catching up on a missed time"}
+
+
+def nobody(request_id: str) -> str | None:
+    """Know of nobody."""
+    return None
 
 
 def state(status: str) -> Html:
@@ -61,6 +71,26 @@ def ended(row: HistoryRow) -> str:
 def ended_entry(entry: Mapping[str, Any]) -> str:
     """Return `ending` of a `job_complete` entry."""
     return ending(entry["status"], entry["exit_code"], entry["signal"], entry["reason"])
+
+
+def outcome(row: HistoryRow, who: Who = nobody) -> str:
+    """Return what a run came to where no state stands beside it: `exit 1`, `timeout 2 s`, `cancelled by anna`."""
+    match row.status:
+        case "success" | "failure":
+            return ended(row)
+        case "timeout" if row.reason:
+            return f"timeout {row.reason.removeprefix('ran longer than ')}"
+        case "cancelled":
+            return f"cancelled {cancelled_by(row, who)}".rstrip()
+        case _:
+            return row.status.replace("_", " ")
+
+
+def cancelled_by(row: HistoryRow, who: Who) -> str:
+    """Return `by anna` of a run that she cancelled; nothing if that is not known."""
+    request = CANCELLED_BY.match(row.reason or "")
+    name = who(request[1]) if request else None
+    return f"by {name}" if name else ""
 
 
 def asked(trigger: str | None, requested_by: str | None, *, confirmed: bool) -> str:

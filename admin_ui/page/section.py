@@ -17,6 +17,7 @@ from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import JOB_NAME, iso
 from admin_ui.page.address import FIRST_VIEW, Address, parse
 from admin_ui.page.alarm import of_the_scheduler
+from admin_ui.page.awaited import Awaited
 from admin_ui.page.form import FormView
 from admin_ui.page.handlers import Handlers
 from admin_ui.page.header import header
@@ -63,7 +64,7 @@ class _Section:
         self._sign_out = sign_out
         self._handlers = Handlers(audit, role)
         go = gr.Textbox(elem_id="jobs-go", show_label=False, container=False, interactive=True)
-        tools = Tools(service, audit, self._handlers, go, area("jobs-said"))
+        tools = Tools(service, audit, Awaited(service, audit), self._handlers, go, area("jobs-said"))
         self._go = go
         self._views: tuple[View, ...] = (
             JobsView(tools),

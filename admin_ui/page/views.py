@@ -13,6 +13,7 @@ from admin_ui.audit import AuditLog
 from admin_ui.auth import User
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.page.address import Address
+from admin_ui.page.awaited import Awaited
 from admin_ui.page.handlers import Handlers
 
 SECONDS_AT_REST = 5.0
@@ -39,6 +40,7 @@ class Tools:
 
     service: JobManagementService
     audit: AuditLog
+    awaited: Awaited
     handlers: Handlers
     go: gr.Textbox
     said: gr.HTML

@@ -90,6 +90,15 @@ def test_definitions_are_created_listed_changed_and_deleted(service):
     assert service.list_jobs() == []
 
 
+def test_the_jobs_to_choose_from_are_those_with_a_file_and_those_with_a_history(service, root):
+    service.create_job(CONFIG)
+    (root / "jobs" / "broken.json").write_text("{")
+    append(root / "logs" / JOURNAL, complete("r1", job_name="gone"), complete("r2"), complete("r3", job_name="gone"))
+    service.refresh()
+
+    assert service.job_names() == ["broken", "gone", "job"]
+
+
 @pytest.mark.parametrize("call", ["enable_job", "disable_job", "delete_job", "get_job", "trigger_job"])
 @pytest.mark.parametrize("name", ["none", "../job", "", "a\0"])
 def test_a_job_that_is_not_there_is_an_error_of_its_own(service, call, name):

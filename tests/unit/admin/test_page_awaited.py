@@ -15,7 +15,7 @@ import pytest
 
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User
-from admin_ui.errors import RequestRejected, StorageError, TriggerPending
+from admin_ui.errors import AdminError, RequestRejected, StorageError, TriggerPending
 from admin_ui.model import JobResult
 from admin_ui.page.awaited import AT_ONCE, MOST_KEPT, Awaited
 from tests.daemon import wait_for
@@ -30,20 +30,31 @@ def ended(status: str = "success", exit_code: int | None = 0) -> JobResult:
 
 @dataclass
 class Service:
-    """A service whose runs end as `end` has it, as soon as `go` is set."""
+    """A service whose runs are r0, r1, ...; they end as `end` has it, as soon as `go` is set."""
 
     end: Callable[[], JobResult] = ended
     go: threading.Event = field(default_factory=threading.Event)
+    refusal: AdminError | None = None
+    asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def request_run(self, job_name: str, *, requested_by: str, request_id: str | None) -> str:
+        if self.refusal:
+            raise self.refusal
+        self.asked.append((job_name, requested_by, request_id))
+        return f"r{len(self.asked) - 1}"
 
     def wait_for_result(self, run_id: str) -> JobResult:
         assert self.go.wait(30)
         return self.end()
 
 
-def outcomes(folder: Path) -> list[dict[str, Any]]:
+def noted(folder: Path) -> list[dict[str, Any]]:
     file = folder / "audit.log"
-    lines = map(json.loads, file.read_text().splitlines() if file.exists() else [])
-    return [line for line in lines if line["event"] == "outcome"]
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    return [line for line in noted(folder) if line["event"] == "outcome"]
 
 
 def has_outcomes(folder: Path, count: int) -> bool:
@@ -96,20 +107,30 @@ def raising(error: Exception) -> Callable[[], JobResult]:
 def test_an_end_is_said_and_noted_as_the_outcome_of_the_request(tmp_path, end, said, outcome, details):
     audit, service = AuditLog(tmp_path), Service(end)
     service.go.set()
-    awaited = Awaited(service.wait_for_result, audit)
-    line_id = audit.requested(ANNA, "trigger_job", "job")
-    awaited.follow(ANNA, line_id, "job", "r1")
+    awaited = Awaited(service, audit)
 
-    assert awaited.end("r1") == said
-    (line,) = outcomes(tmp_path)
-    assert (line["id"], line["username"], line["action"]) == (line_id, "anna", "trigger_job")
-    assert (line["outcome"], line["details"]) == (outcome, {"run_id": "r1"} | details)
+    assert awaited.trigger(ANNA, "job", {"again": "r"}) == "r0"
+    assert awaited.end("r0") == said
+    asked, line = noted(tmp_path)
+    assert service.asked == [("job", "anna", asked["id"])]
+    assert (asked["event"], asked["details"]) == ("requested", {"again": "r"})
+    assert (line["id"], line["username"], line["action"]) == (asked["id"], "anna", "trigger_job")
+    assert (line["outcome"], line["details"]) == (outcome, {"run_id": "r0"} | details)
+
+
+def test_a_request_that_is_refused_is_noted_and_raised(tmp_path):
+    awaited = Awaited(Service(refusal=RequestRejected("already_running", "it runs")), AuditLog(tmp_path))
+
+    with pytest.raises(RequestRejected):
+        awaited.trigger(ANNA, "job")
+    asked, line = noted(tmp_path)
+    assert (line["id"], line["outcome"], line["details"]["error"]) == (asked["id"], "failed", "RequestRejected")
 
 
 def test_the_outcome_is_noted_also_when_nobody_looks_any_more(tmp_path):
     audit, service = AuditLog(tmp_path), Service()
-    awaited = Awaited(service.wait_for_result, audit)
-    awaited.follow(ANNA, audit.requested(ANNA, "trigger_job", "job"), "job", "r1")
+    awaited = Awaited(service, audit)
+    awaited.trigger(ANNA, "job")
     assert outcomes(tmp_path) == []
     service.go.set()
 
@@ -119,36 +140,33 @@ def test_the_outcome_is_noted_also_when_nobody_looks_any_more(tmp_path):
 def test_an_end_is_said_once(tmp_path):
     service = Service()
     service.go.set()
-    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
-    awaited.follow(ANNA, "line", "job", "r1")
+    awaited = Awaited(service, AuditLog(tmp_path))
+    run_id = awaited.trigger(ANNA, "job")
 
-    assert awaited.end("r1") is not None
-    assert awaited.end("r1") is None
+    assert awaited.end(run_id) is not None
+    assert awaited.end(run_id) is None
     assert awaited.end("never asked for") is None
 
 
 def test_a_run_beyond_those_that_are_waited_for_is_noted_as_accepted_at_once(tmp_path):
     service = Service()
-    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
-    for number in range(AT_ONCE + 1):
-        awaited.follow(ANNA, f"line-{number}", "job", f"r{number}")
+    awaited = Awaited(service, AuditLog(tmp_path))
+    for _ in range(AT_ONCE + 1):
+        awaited.trigger(ANNA, "job")
 
-    assert [(line["id"], line["details"]) for line in outcomes(tmp_path)] == [
-        (f"line-{AT_ONCE}", {"run_id": f"r{AT_ONCE}"})
-    ]
+    assert [line["details"] for line in outcomes(tmp_path)] == [{"run_id": f"r{AT_ONCE}"}]
     assert awaited.end(f"r{AT_ONCE}") is None
     service.go.set()
     wait_for(functools.partial(has_outcomes, tmp_path, AT_ONCE + 1), "the others")
-    awaited.follow(ANNA, "line", "job", "next")
-    assert awaited.end("next") == ("job: success, exit 0, 0.4 s", True)
+    assert awaited.end(awaited.trigger(ANNA, "job")) == ("job: success, exit 0, 0.4 s", True)
 
 
 def test_what_nobody_asked_for_is_forgotten_in_the_end(tmp_path):
     service = Service()
     service.go.set()
-    awaited = Awaited(service.wait_for_result, AuditLog(tmp_path))
+    awaited = Awaited(service, AuditLog(tmp_path))
     for number in range(MOST_KEPT + 1):
-        awaited.follow(ANNA, f"line-{number}", "job", f"r{number}")
+        awaited.trigger(ANNA, "job")
         wait_for(functools.partial(has_outcomes, tmp_path, number + 1), "its end")
 
     assert awaited.end("r0") is None

@@ -16,7 +16,8 @@ from admin_ui.overview import Overview, Upcoming
 from admin_ui.page.address import Address
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
-from admin_ui.page.job_table import ROWS_A_PAGE, chips, outcome, table
+from admin_ui.page.job_table import ROWS_A_PAGE, chips, table
+from admin_ui.page.result import outcome
 from admin_ui.queries import HistoryRow, Recent
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState
 
@@ -127,7 +128,7 @@ def test_a_row_of_a_failed_job_has_the_word_that_made_it_fail_and_the_reason_wit
         ({"status": "success", "exit_code": 0}, "exit 0"),
         ({"exit_code": 137, "signal": 9}, "killed by SIGKILL"),
         ({"exit_code": 166, "signal": 38}, "killed by signal 38"),
-        ({"exit_code": 127, "reason": "no such directory"}, "start refused"),
+        ({"exit_code": 127, "reason": "no such directory"}, "start refused, exit 127"),
         ({"status": "timeout", "reason": "ran longer than 3600 s", "signal": 15}, "timeout 3600 s"),
         ({"status": "cancelled", "reason": f"cancelled by request {REQUEST}"}, "cancelled by anna"),
         ({"status": "cancelled", "reason": "cancelled by request unknown"}, "cancelled"),
