@@ -15,6 +15,7 @@ from pathlib import Path
 from chaos import figures
 from chaos.admin import fault_the_admin
 from chaos.adminweb import fault_the_page
+from chaos.browsers import crowd_the_page
 from chaos.clocks import set_back_and_change, set_the_clock, sit_through_nights, stop_and_continue
 from chaos.containers import fault_the_container, share_a_volume
 from chaos.disk import break_the_disk
@@ -46,6 +47,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "fuzz": fuzz,
     "admin": fault_the_admin,
     "page": fault_the_page,
+    "browsers": crowd_the_page,
     "container": fault_the_container,
     "volume": share_a_volume,
 }

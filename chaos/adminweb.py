@@ -107,7 +107,7 @@ class Service:
     def __init__(self, root: Path, **settings: str) -> None:
         self.root = root
         for name in ("jobs", "logs", "data"):
-            (root / name).mkdir(parents=True)
+            (root / name).mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]

@@ -10,6 +10,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Callable
+from types import FrameType
 
 from sidecar.errors import StartError
 from sidecar.processes import FAMILY, end_tree
@@ -23,12 +24,19 @@ LONGEST_ARGUMENT_BYTES = 32 * 4096 - 1
 LOOKS, LOOK_PAUSE_SECONDS = 8, 0.002
 """How often and how soon again to look for what a shell left behind, while that cannot be told."""
 
+INHERITED = signal.valid_signals() - {signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ}
+"""Signals that stay ignored in a command if they are here; what Python itself ignores, Popen sets right."""
+
 EXHAUSTED = {
     errno.EAGAIN: "no more processes can be started here (the container's pids limit, or ulimit -u)",
     errno.ENOMEM: "there is not enough memory to start a process",
     errno.EMFILE: "this scheduler has too many files open (ulimit -n)",
     errno.ENFILE: "this machine has too many files open (fs.file-max)",
 }
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Ignore a signal as SIG_IGN does, which a shell's `&` leaves to what it starts, but not in what we start."""
 
 
 class LocalTarget:
@@ -40,6 +48,9 @@ class LocalTarget:
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             # Inherited from a careless parent, it would make the kernel drop every exit status (wait(2)).
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for number in INHERITED:
+            if signal.getsignal(number) is signal.SIG_IGN:
+                signal.signal(number, _ignore)
         FAMILY.adopt_orphans()
 
     async def start(self, launch: Launch) -> LocalProcess:

@@ -213,6 +213,20 @@ def test_command_sees_default_signal_handling(shells: Shells) -> None:
     assert int(ignored, 16) & ~(0b11 << 31) == 0
 
 
+def test_command_does_not_inherit_what_the_scheduler_was_started_to_ignore(tmp_path: Path) -> None:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        shells = Shells(tmp_path)
+        asyncio.run(shells.run("grep ^SigIgn /proc/self/status"))
+        os.kill(os.getpid(), signal.SIGQUIT)  # which would end this process, were it not ignored here still
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    ignored = int(shells.output().split()[1], 16)
+    assert ignored & (1 << signal.SIGINT - 1 | 1 << signal.SIGQUIT - 1) == 0
+
+
 # Starts that fail
 
 
