@@ -24,6 +24,7 @@ from chaos.files import change_files
 from chaos.fuzz import fuzz
 from chaos.kills import kill_at_random
 from chaos.outcome import CannotRun, Outcome, Size
+from chaos.powercut import cut_the_power
 from chaos.processes import run_wicked_processes
 from chaos.slowdisk import slow_the_disk
 from chaos.standby import lose_the_logs, take_over
@@ -35,6 +36,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "kills": kill_at_random,
     "faultpoints": kill_at_every_call,
     "disk": break_the_disk,
+    "power": cut_the_power,
     "slow": slow_the_disk,
     "clock": set_the_clock,
     "setback": set_back_and_change,

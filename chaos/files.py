@@ -79,10 +79,7 @@ def _in_force(world: World, expected: Mapping[str, bytes], what: str) -> float:
 
 def _write(world: World, texts: Mapping[str, bytes]) -> float:
     """Write definitions by rename, as fast as it goes; return how many a second."""
-    began = time.monotonic()
-    for name, text in texts.items():
-        world.put(world.jobs / f"{name}.json", text)
-    return len(texts) / (time.monotonic() - began)
+    return len(texts) / world.put_at_once({world.jobs / f"{name}.json": text for name, text in texts.items()})
 
 
 def _texts(world: World, number: int, version: str) -> dict[str, bytes]:

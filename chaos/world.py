@@ -185,18 +185,12 @@ class World:
 
     def ask_at_once(self, requests: Mapping[str, str]) -> float:
         """Drop a run request for each id and job name, as fast as files can be renamed; return the seconds it took."""
-        renames = []
+        texts = {}
         for request_id, job_name in requests.items():
             path = self.triggers / f"{request_id}.json"
-            beside = path.with_name(f".{path.name}.new")
-            beside.write_text(json.dumps({"action": "run", "job_name": job_name, "request_id": request_id}))
-            self._set_time(beside)
+            texts[path] = json.dumps({"action": "run", "job_name": job_name, "request_id": request_id}).encode()
             self.asked[request_key("run", job_name, request_id)] = path
-            renames.append((beside, path))
-        began = time.monotonic()
-        for beside, path in renames:
-            os.replace(beside, path)
-        return time.monotonic() - began
+        return self.put_at_once(texts)
 
     def touch(self, job_name: str) -> None:
         """Ask for a run as a person at a shell does."""
@@ -208,10 +202,20 @@ class World:
 
     def put(self, path: Path, data: bytes) -> None:
         """Write a file by rename."""
-        beside = path.with_name(f".{path.name}.new")
-        beside.write_bytes(data)
-        self._set_time(beside)
-        os.replace(beside, path)
+        self.put_at_once({path: data})
+
+    def put_at_once(self, texts: Mapping[Path, bytes]) -> float:
+        """Write files, then rename them all as fast as that goes; return the seconds that the renames took."""
+        renames = []
+        for path, data in texts.items():
+            beside = path.with_name(f".{path.name}.new")
+            beside.write_bytes(data)
+            self._set_time(beside)
+            renames.append((beside, path))
+        began = time.monotonic()
+        for beside, path in renames:
+            os.replace(beside, path)
+        return time.monotonic() - began
 
     def _set_time(self, path: Path) -> None:
         moment = self.clock.now().timestamp()
