@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import admin, drift, idle, journal, machine, output, report, request, startup, systems
+from benchmarks import admin, drift, idle, journal, machine, output, page, report, request, startup, systems
 from benchmarks.report import Figures, Results
 
 Step = Callable[[Path], Iterator[tuple[str, str, Figures]]]
@@ -42,6 +42,7 @@ ONCE: dict[str, Step] = {
     "idle 10,000": lambda root: idle.measure(root, 10_000),
     "journal": lambda root: journal.measure(root, 60, 100_000),
     "admin": lambda root: admin.measure(root, [10_000, 100_000]),
+    "page": lambda root: page.measure(root, 50),
 }
 """A minute long in themselves, or steady: taken in the first round."""
 

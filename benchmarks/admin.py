@@ -1,4 +1,4 @@
-"""Measure 7: how fast the admin service takes in the journal, and what it asks of its index. (The page: to come.)"""
+"""Measure 7: how fast the admin service takes in the journal, and what it asks of its index."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,6 +15,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from chaos.adminweb import Service
 from chaos.outcome import CannotRun, Outcome, Size
 from chaos.world import World
+from tests.admin_stack import find_chromium
 
 WAIT_MS = 120_000
 """Fifty browsers share the machine with what they look at."""
@@ -28,7 +28,7 @@ ALARM = "#jobs-alarm :text('breaks')"
 
 def crowd_the_page(root: Path, chance: Random, size: Size) -> Outcome:
     """Open the page in all browsers at once; a job fails; then each runs a job of its own; then all leave."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = find_chromium()
     if path is None:
         raise CannotRun("no Chromium on this machine")
     outcome, count = Outcome(), size.of(3, 10, 50)

@@ -163,9 +163,14 @@ def add_showcase(scheduler: Daemon) -> None:
     wait_for(lambda: scheduler.main_lines("config_error"), "the broken file to be told of")
 
 
+def find_chromium() -> str | None:
+    """Return where the browser is, None where there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 def chromium_path() -> str:
     """Return where the browser is; skip the calling test where there is none."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    found = find_chromium()
     if found is None:
         pytest.skip("no Chromium on this machine: install Debian's package chromium")
     return found

@@ -1,0 +1,159 @@
+"""Measure 7, the page: what a person at a browser waits for, and what fifty open browsers cost the admin service."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page
+
+from benchmarks import machine
+from benchmarks.report import Figures
+from benchmarks.systems import SystemFailed
+from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, find_chromium
+from tests.daemon import Daemon
+
+TIMES = 7
+FAILED = "import-orders"
+CAUSE = "#jobs-logs-stderr :text('ValueError')"
+A_WHILE_MS = 1_000
+"""Time for what a view does after it is shown, so that it is not in the next figure."""
+
+REST_SECONDS = 20.0
+
+
+def measure(root: Path, crowd: int) -> Iterator[tuple[str, str, Figures]]:
+    """Yield what one person waits for, then what so many open pages cost. Raises SystemFailed without a browser."""
+    if find_chromium() is None:
+        raise SystemFailed("no Chromium on this machine")
+    with Daemon(root) as scheduler, Admin(root) as admin, chromium() as browser:
+        add_showcase(scheduler)
+        assert admin.process is not None
+        yield "admin page", "admin service", _waits(browser, admin)
+        yield f"admin page, {crowd} open", "admin service", _crowd(browser, admin, admin.process.pid, crowd)
+
+
+def _waits(browser: Browser, admin: Admin) -> Figures:
+    cold = [_cold(browser, admin) for _ in range(TIMES)]
+    visit = Visit(browser, admin.url, ANNA)
+    page = visit.open("/")
+    figures = {
+        "first job name cold, ms": statistics.median(ms for ms, _ in cold),
+        "sent cold, KB": statistics.median(kb for _, kb in cold),
+        "first job name warm, ms": _median(lambda: _timed(page, lambda: page.goto("/"), f"text={FAILED}")),
+        "click to stderr, ms": _median(lambda: _click(visit)),
+        "key to next five runs, ms": _keys(visit),
+        "5 MB of output shown, ms": _median(lambda: _long_output(visit)),
+        "search in 5 MB, ms": _median(lambda: _search(visit)),
+        "request to answer 'accepted', ms": _median(lambda: _trigger(visit)),
+    }
+    visit.context.close()
+    return figures
+
+
+def _median(measure: Callable[[], float]) -> float:
+    return statistics.median(measure() for _ in range(TIMES))
+
+
+def _timed(page: Page, act: Callable[[], object], shown: str) -> float:
+    """Return the ms from an act until something is shown."""
+    began = time.perf_counter()
+    act()
+    page.wait_for_selector(shown)
+    return (time.perf_counter() - began) * 1e3
+
+
+def _cold(browser: Browser, admin: Admin) -> tuple[float, float]:
+    """Return the ms until a browser without a cache shows a job, and the KB that it was sent until it was still."""
+    visit = Visit(browser, admin.url, ANNA)
+    sent = [0]
+    session = visit.context.new_cdp_session(visit.page)
+    session.send("Network.enable")
+    session.on("Network.loadingFinished", lambda event: sent.append(event["encodedDataLength"]))
+    taken = _timed(visit.page, lambda: visit.page.goto("/", wait_until="commit"), f"text={FAILED}")
+    visit.page.wait_for_selector("#jobs-stamp [data-at]", state="attached")
+    visit.page.wait_for_timeout(A_WHILE_MS)
+    visit.context.close()
+    return taken, sum(sent) / 1000
+
+
+def _click(visit: Visit) -> float:
+    page = visit.open("/")
+    page.wait_for_timeout(A_WHILE_MS)
+    return _timed(page, lambda: page.click(f"#jobs-table tr[data-job={FAILED}] a >> nth=0"), CAUSE)
+
+
+def _keys(visit: Visit) -> float:
+    """Return the median ms from a key in the schedule to the new times."""
+    page = visit.open("/?view=new")
+    field = page.locator("#jobs-new-schedule :is(textarea, input)")
+    page.wait_for_timeout(A_WHILE_MS)
+    field.press_sequentially("30 2 * * 0")
+    taken = []
+    for number in range(1, TIMES + 1):
+        page.wait_for_timeout(A_WHILE_MS)
+        field.press("Backspace")
+        page.wait_for_timeout(A_WHILE_MS)
+        before = page.inner_text("#jobs-new-preview")
+        began = time.perf_counter()
+        field.press(str(number % 6 + 1))
+        page.wait_for_function(
+            "before => document.querySelector('#jobs-new-preview').innerText !== before", arg=before, polling=5
+        )
+        taken.append((time.perf_counter() - began) * 1e3)
+    return statistics.median(taken)
+
+
+def _long_output(visit: Visit) -> float:
+    page = visit.open("/?view=jobs&find=export")
+    page.wait_for_timeout(A_WHILE_MS)
+    act = "#jobs-table tr[data-job=export-audit] a >> nth=0"
+    return _timed(page, lambda: page.click(act), "#jobs-logs-stdout :text('50901')")
+
+
+def _search(visit: Visit) -> float:
+    """Search the output that is shown."""
+    page = visit.page
+    page.wait_for_timeout(A_WHILE_MS)
+    field = page.locator("#jobs-logs-find :is(textarea, input)")
+    field.fill("")
+    page.wait_for_timeout(A_WHILE_MS)
+    field.press_sequentially("NEEDL")
+    page.wait_for_timeout(A_WHILE_MS)
+    return _timed(page, lambda: field.press("E"), "#jobs-logs mark:text('NEEDLE')")
+
+
+def _trigger(visit: Visit) -> float:
+    page = visit.open("/?view=jobs&job=vacuum")
+    page.wait_for_timeout(A_WHILE_MS)
+    page.click("#jobs-run")
+    dialog = page.locator("dialog")
+    return _timed(page, lambda: dialog.get_by_text("Run now").click(), "#jobs-logs-head h2:has-text('vacuum')")
+
+
+def _crowd(browser: Browser, admin: Admin, pid: int, crowd: int) -> Figures:
+    alone = machine.memory(pid)
+    cpu = _cpu_at_rest(pid)
+    visits = [Visit(browser, admin.url, ANNA) for _ in range(crowd)]
+    for visit in visits:
+        visit.open("/")
+    busy = _cpu_at_rest(pid)
+    first = statistics.median(_cold(browser, admin)[0] for _ in range(TIMES))
+    held = machine.memory(pid)
+    for visit in visits:
+        visit.context.close()
+    return {
+        "RSS MiB before": alone,
+        "RSS MiB with all": held,
+        "CPU ms a second at rest, none": cpu,
+        "CPU ms a second at rest, all": busy,
+        "first job name cold in one more, ms": first,
+    }
+
+
+def _cpu_at_rest(pid: int) -> float:
+    before = machine.own_cpu(pid)
+    time.sleep(REST_SECONDS)
+    return (machine.own_cpu(pid) - before) / REST_SECONDS * 1e3
