@@ -18,7 +18,7 @@ from admin_ui.page.address import Address, parse
 from admin_ui.page.history_filter import FIELDS, PRESETS, Question
 from admin_ui.page.history_rows import Known
 from admin_ui.page.markup import NOTHING, Html, html, join, moment
-from admin_ui.page.timeline import MOST_BARS, timeline
+from admin_ui.page.timeline import MOST_BARS, begun_before, timeline
 from admin_ui.page.views import AT_ONCE, Shown, Tools, area
 from admin_ui.queries import HistoryRow, Page
 
@@ -130,6 +130,7 @@ class HistoryView:
         if not (asked.before or which.text):
             ranged = replace(which, since=which.since or now - TIMELINE_OF)
             found = service.get_history_page(ranged, limit=MOST_BARS)
+            found = replace(found, rows=found.rows + begun_before(service.overview(upcoming=0).running, ranged))
             if found.rows:
                 drawn, since = found, ranged.since or since
         newest = max(row.end_time or row.at for row in rows)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from admin_ui.page.address import Address
 from admin_ui.page.charts import axis, kind_of, legend, round_times, run_link, told_of
 from admin_ui.page.markup import NOTHING, Html, html, join, moment
-from admin_ui.queries import HistoryRow
+from admin_ui.queries import Filter, HistoryRow
 
 MOST_LANES = 30
 MOST_BARS = 500
@@ -65,6 +65,20 @@ def timeline(
         html('<p class="dim more">{} more {} not drawn.</p>', more, "job is" if more == 1 else "jobs are")
         if more > 0
         else NOTHING,
+    )
+
+
+def begun_before(running: Sequence[HistoryRow], which: Filter) -> tuple[HistoryRow, ...]:
+    """Return the running ones that fit the filter but for their start, which lies before its range."""
+    return tuple(
+        row
+        for row in running
+        if which.since is not None
+        and row.at < which.since
+        and which.until is None
+        and which.job_name in (None, row.job_name)
+        and which.status in (None, row.status)
+        and which.trigger in (None, row.trigger)
     )
 
 

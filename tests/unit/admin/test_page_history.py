@@ -14,8 +14,8 @@ from admin_ui.page.address import Address, parse
 from admin_ui.page.history_filter import question, read_time
 from admin_ui.page.history_rows import Known, table
 from admin_ui.page.markup import Html
-from admin_ui.page.timeline import MOST_LANES, timeline
-from admin_ui.queries import HistoryRow
+from admin_ui.page.timeline import MOST_LANES, begun_before, timeline
+from admin_ui.queries import Filter, HistoryRow
 
 NOW = datetime(2026, 11, 25, 14, 30, 20, tzinfo=UTC)
 HOSTILE = "<script>alert(1)</script>\x1b[31m${7*7}\N{RIGHT-TO-LEFT OVERRIDE}"
@@ -342,6 +342,22 @@ def bars(shown: Html) -> list[tuple[str, float, float]]:
     """Return each bar's kind, left end and right end, in percent."""
     found = re.findall(r'class="bar (\w+)" x="([^"]*)%" y="[^"]*" width="([^"]*)%"', shown)
     return [(kind, float(left), float(left) + float(width)) for kind, left, width in found]
+
+
+def test_a_run_that_began_before_the_range_and_goes_on_is_drawn_from_its_edge():
+    old, young = a_running(90), a_running(30)
+    assert begun_before([old, young], Filter(since=at(60))) == (old,)
+    assert begun_before([old], Filter(since=at(60), job_name="backup", status="running", trigger="schedule")) == (old,)
+
+    ((_, left, right),) = bars(timeline_of(old, since=at(60).replace(second=0)))
+    assert (left, right) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    "other", [{"job_name": "other"}, {"status": "failure"}, {"trigger": "manual"}, {"until": at(10)}, {"since": None}]
+)
+def test_a_run_that_began_before_the_range_has_to_fit_the_filter_otherwise(other):
+    assert begun_before([a_running(90)], Filter(**{"since": at(60)} | other)) == ()
 
 
 def timeline_of(*rows: HistoryRow, since: datetime | None = None, **more: Any) -> Html:
