@@ -32,7 +32,7 @@ from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.model import JOB_NAME, RUN_ID, JobConfig, JobResult
 from admin_ui.output import Output, Outputs
-from admin_ui.overview import PAUSE, Overview, Overviews, is_paused, known_zone
+from admin_ui.overview import PAUSE, Overview, Overviews, known_zone, paused_since
 from admin_ui.own_writes import OwnWrites
 from admin_ui.queries import Answer, Filter, Found, HistoryRow, Lines, Page, Recent
 from admin_ui.requests import DIRECTORY, Request, Requests
@@ -217,7 +217,7 @@ class JobManagementService:
 
     def is_paused(self) -> bool:
         """Return whether the pause file is there."""
-        return is_paused(self._jobs)
+        return paused_since(self._jobs) is not None
 
     def clear_requests(self) -> int:
         """Remove the requests that were answered and return how many. Raises StorageError."""

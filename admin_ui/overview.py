@@ -76,7 +76,7 @@ class Overview(Definitions):
 
     now: datetime
     scheduler: SchedulerState
-    paused: bool
+    paused_since: datetime | None
     running: list[HistoryRow]
     queued: list[HistoryRow]
     failed: list[tuple[HistoryRow, int]]
@@ -135,7 +135,7 @@ class Overviews:
         return Overview(
             now=now,
             scheduler=scheduler,
-            paused=is_paused(self._files.directory),
+            paused_since=paused_since(self._files.directory),
             running=runs.running,
             queued=runs.queued,
             failed=runs.failed,
@@ -198,9 +198,12 @@ class Overviews:
         return datetime.fromtimestamp(status.st_mtime, UTC) if stat.S_ISREG(status.st_mode) else None
 
 
-def is_paused(jobs_directory: Path) -> bool:
-    """Return whether the file is there that holds all scheduled starts."""
-    return os.path.lexists(jobs_directory / PAUSE)
+def paused_since(jobs_directory: Path) -> datetime | None:
+    """Return the time of the file that holds all scheduled starts, None if it is not there."""
+    try:
+        return datetime.fromtimestamp(os.lstat(jobs_directory / PAUSE).st_mtime, UTC)
+    except OSError:
+        return None
 
 
 def known_zone(name: str | None) -> str:

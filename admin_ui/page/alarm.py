@@ -61,8 +61,9 @@ def _scheduler(state: SchedulerState) -> Iterable[Html]:
 
 
 def _paused(overview: Overview) -> Iterable[Html]:
-    if overview.paused:
-        yield _line("warn", html("All schedules are paused: only requested runs start.{}", RESUME))
+    if overview.paused_since:
+        since = moment(overview.paused_since, relative=False)
+        yield _line("warn", html("All schedules are paused since {}: only requested runs start.{}", since, RESUME))
 
 
 def _index(overview: Overview) -> Iterable[Html]:

@@ -230,7 +230,7 @@ def _next(row: JobRow, overview: Overview) -> Html:
     if row.next is None:
         return NOTHING
     absolute = html('<span class="note">{}</span>', moment(row.next.at, relative=False, zone=row.next.zone))
-    if overview.paused:
+    if overview.paused_since:
         return html('<span class="warn">paused</span>{}', absolute)
     return moment(row.next.at, zone=row.next.zone) + absolute
 

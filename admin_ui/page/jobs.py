@@ -127,7 +127,7 @@ class JobsView:
     def refresh(self, user: User, address: Address) -> Shown:
         """Return all parts, and what can be done with the selected job."""
         seen = look(self._tools.service, address)
-        actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused)
+        actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused_since is not None)
         return Shown([*seen.parts(self._tools.audit.name_of), *actions], seen.again_after())
 
     def viewed(self, address: Address) -> tuple[str, str | None]:

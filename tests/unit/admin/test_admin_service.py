@@ -373,7 +373,7 @@ def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
     assert seen.upcoming[1].at == NOON + timedelta(hours=12)
     assert [each.file for each in seen.invalid_files] == ["bad.json"]
     assert seen.loaded == {"job": True, "later": False, "off": False}
-    assert (seen.scheduler.status, seen.paused, seen.index_problem) == ("alive", True, None)
+    assert (seen.scheduler.status, seen.paused_since is not None, seen.index_problem) == ("alive", True, None)
 
 
 def test_what_the_overview_shows_of_others_changes_is_a_second_old_at_most_and_of_its_own_new(
@@ -407,10 +407,11 @@ def test_news_in_the_logs_are_in_the_next_overview(service, root):
 
 
 def test_a_pause_is_in_the_next_overview(service, root):
-    assert not service.overview().paused
+    assert service.overview().paused_since is None
     (root / "jobs" / "PAUSE").touch()
+    os.utime(root / "jobs" / "PAUSE", (NOON.timestamp(), NOON.timestamp()))
 
-    assert service.overview().paused
+    assert service.overview().paused_since == NOON
 
 
 def test_the_overview_tells_whose_files_others_changed(service, root):

@@ -67,7 +67,7 @@ def seen(*files: JobFile, **changes: Any) -> Overview:
         "changed_outside": {},
         "now": NOON,
         "scheduler": SchedulerState(**state | changes.pop("scheduler", {})),
-        "paused": False,
+        "paused_since": None,
         "index_problem": None,
         "skipped_lines": 0,
     }
@@ -191,7 +191,7 @@ def test_a_row_says_the_next_run_relative_and_absolute_in_the_zone_of_the_job():
     assert found.count('data-zone="Europe/Berlin"') == 2 and found.count("data-relative") == 1
     assert "Every 5 minutes (Europe/Berlin)" in text(found)
     assert "paused 2026-11-26 01:30:00 UTC" in text(
-        shown(seen(*overview.files, upcoming=overview.upcoming, paused=True))
+        shown(seen(*overview.files, upcoming=overview.upcoming, paused_since=NOON))
     )
 
 
@@ -318,7 +318,7 @@ def test_the_alarm_names_the_first_of_many():
         ({"scheduler": {"status": "unknown", "last_seen": None}}, "No sign of a scheduler"),
         ({"scheduler": {"journal_problem": "No space left"}}, "The journal cannot be written: No space left"),
         ({"scheduler": {"watch_problem": "no watches"}}, "notices changed files late: no watches"),
-        ({"paused": True}, "All schedules are paused"),
+        ({"paused_since": NOON}, "All schedules are paused since 2026-11-25 12:00:00 UTC"),
         ({"index_problem": "the logs cannot be read"}, "What you see may be old: the logs cannot be read"),
         ({"skipped_lines": 1}, "1 line of the logs cannot be read"),
         ({"loaded": {"a": False}}, "a : saved, but the scheduler has not loaded it"),
