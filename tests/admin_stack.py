@@ -142,8 +142,8 @@ def add_showcase(scheduler: Daemon) -> None:
     }
     (scheduler.jobs.parent / "hostile.bin").write_bytes(HOSTILE)
     more: dict[str, dict[str, Any]] = {
-        "backup-db": {"timezone": "Europe/Berlin", "schedule": "30 2 * * *"},
-        "import-orders": {"description": "Reads the shop's orders", "schedule": "*/30 * * * *"},
+        "backup-db": {"timezone": "Europe/Berlin", "schedule": "30 2 1 1 *"},
+        "import-orders": {"description": "Reads the shop's orders", "schedule": "0 9 1 1 *"},
         "flaky-api": {"timeout_seconds": 0.5, "kill_grace_seconds": 0.5},
         "hostile": {"description": HOSTILE.decode("latin-1").replace("\x00", "")[:100].replace("\r", "")},
     }

@@ -149,7 +149,7 @@ def test_each_state_has_a_word_an_icon_and_a_colour_of_its_own(visit_own):
     backup = row_of(page, "backup-db")
     expect(backup).to_contain_text("exit 0")
     expect(backup.locator("svg.bars")).to_have_attribute("aria-label", "1 of 1 ok")
-    expect(backup.locator(".c-next time[data-relative]")).to_have_text(re.compile(r"in \d+ (h|min|s)"))
+    expect(backup.locator(".c-next time[data-relative]")).to_have_text(re.compile(r"in \d+ (d|h|min|s)"))
     page.select_option("#jobs-zone", "job")
     expect(backup.locator(".c-next .note")).to_have_text(re.compile(r"02:30:00 (CES?T|GMT\+[12])"))
 
