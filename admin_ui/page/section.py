@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User
@@ -82,70 +80,74 @@ class _Section:
             with gr.Column(elem_id=f"jobs-{view.name}", elem_classes="jobs-view"):
                 view.build()
         self._stamp = area("jobs-stamp")
-        again = gr.Button("Refresh", elem_id="jobs-again", elem_classes="jobs-unseen")
-        seen = gr.State({})
-        # The script gives the address that the browser shows; what a hidden field says may be older.
-        here = "() => [jobs.address()]"
-        own: list[Component] = [self._header, self._trouble, self._stamp, seen]
-        opened = [each for view in self._views for each in view.opened]
-        live = [each for view in self._views for each in view.live]
-        go = self._go
-        open_view = self._handlers.showing(self.open_view)
-        refresh = self._handlers.showing(self.refresh)
+        self._seen = gr.State({})
+        for view in self._views:
+            self._connect(view)
         context = gr.context.Context.root_block
         assert context is not None
-        context.load(open_view, [go], [*own, *opened, *live], js=here, **AT_ONCE)
-        go.change(open_view, [go], [*own, *opened, *live], js="jobs.arrive", trigger_mode="always_last", **AT_ONCE)
-        again.click(refresh, [go, seen], [*own[1:], *live], js="(go, seen) => [jobs.address(), seen]", **AT_ONCE)
+        context.load(None, js="() => jobs.open()", **AT_ONCE)
+        self._go.change(None, [self._go], [self._go], js="jobs.arrive", **AT_ONCE)
 
-    def open_view(self, user: User, text: str) -> list[Any]:
-        """Fill the view that an address names. Its inputs are filled, too."""
-        address = parse(text)
-        current = self._named(address.view)
-        action, job_name = current.viewed(address)
+    def _connect(self, view: View) -> None:
+        """Make the two unseen buttons by which the page's script asks for a view.
+
+        Each has the outputs of that one view: Gradio makes every output of an event anew, also one that is skipped.
+        """
+
+        def open_view(user: User, text: str) -> list[Any]:
+            return self._open(view, user, parse(text))
+
+        def refresh(user: User, text: str, seen: dict[str, str]) -> list[Any]:
+            return self._live(view, user, parse(text), seen or {}, NOTHING)
+
+        showing, own = self._handlers.showing, [self._trouble, self._stamp, self._seen]
+        opening, again = (
+            gr.Button(elem_id=f"jobs-{what}-{view.name}", elem_classes="jobs-unseen") for what in ("open", "again")
+        )
+        # The script gives the address that the browser shows; what a hidden field says may be older.
+        opening.click(
+            showing(open_view),
+            [self._go],
+            [self._header, *view.opened, *own, *view.live],
+            js="() => [jobs.address()]",
+            trigger_mode="always_last",
+            **AT_ONCE,
+        )
+        again.click(
+            showing(refresh),
+            [self._go, self._seen],
+            [*own, *view.live],
+            js="(go, seen) => [jobs.address(), seen]",
+            **AT_ONCE,
+        )
+
+    def _open(self, view: View, user: User, address: Address) -> list[Any]:
+        """Fill a view as the address has it, and its inputs."""
+        action, job_name = view.viewed(address)
         told = self._audit.viewed(user, action, job_name if job_name and JOB_NAME.fullmatch(job_name) else None)
         trouble = NOTHING if told else _trouble("This was not written to the audit log: it cannot be written.")
         try:
-            filled = list(current.open(user, address))
+            opened = list(view.open(user, address))
         except AdminError as error:
-            filled, trouble = [gr.skip()] * len(current.opened), _trouble(str(error))
-        opened = [filled if view is current else [gr.skip()] * len(view.opened) for view in self._views]
-        return [header(user, address, self._sign_out), *self._live(user, address, current, {}, trouble, opened)]
+            opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
+        return [header(user, address, self._sign_out), *opened, *self._live(view, user, address, {}, trouble)]
 
-    def refresh(self, user: User, text: str, seen: dict[str, str]) -> list[Any]:
-        """Fill again what may have changed in the view that is looked at; what has not is not sent."""
-        address = parse(text)
-        return self._live(user, address, self._named(address.view), seen or {}, NOTHING, [])
-
-    def _live(
-        self,
-        user: User,
-        address: Address,
-        current: View,
-        seen: dict[str, str],
-        trouble: Html,
-        opened: Sequence[Sequence[Any]],
-    ) -> list[Any]:
-        """Return the values of trouble, stamp and seen, of the inputs, and of all that is live."""
+    def _live(self, view: View, user: User, address: Address, seen: dict[str, str], trouble: Html) -> list[Any]:
+        """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent."""
         try:
-            shown = current.refresh(user, address)
-            if current.name != FIRST_VIEW:  # which tells it among other things
+            shown = view.refresh(user, address)
+            if view.name != FIRST_VIEW:  # which tells it among other things
                 trouble = join([trouble, of_the_scheduler(self._service.overview())])
         except AdminError as error:
-            shown = Shown([gr.skip()] * len(current.live))
+            shown = Shown([gr.skip()] * len(view.live))
             trouble = trouble or _trouble(str(error))
-        news = {f"{current.name}{number}": _digest(value) for number, value in enumerate(shown.values)}
+        news = {f"{view.name}{number}": _digest(value) for number, value in enumerate(shown.values)}
         fresh = [
             gr.skip() if seen.get(name) == digest else value
             for (name, digest), value in zip(news.items(), shown.values, strict=True)
         ]
-        live = [fresh if view is current else [gr.skip()] * len(view.live) for view in self._views]
         stamp = html('<span data-at="{}" data-next="{}"></span>', iso(datetime.now(UTC)), shown.again_after)
-        return [trouble, stamp, news, *(each for part in [*opened, *live] for each in part)]
-
-    def _named(self, name: str) -> View:
-        by_name = {view.name: view for view in self._views}
-        return by_name.get(name, by_name[FIRST_VIEW])
+        return [trouble, stamp, news, *fresh]
 
 
 def _digest(value: Any) -> str:

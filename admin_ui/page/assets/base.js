@@ -3,9 +3,8 @@
 const jobs = (() => {
   const byId = (id) => document.getElementById(id);
   const SILENT_AFTER_SECONDS = 10;
-  let clicks = 0;
 
-  // The address. The browser's own is the truth; the hidden field only carries it.
+  // The address. The browser's own is the truth; in the hidden field the server says where to go.
   const address = () => location.search || "?view=jobs";
   const value = (name) => new URLSearchParams(address()).get(name) || "";
   const showView = () => {
@@ -18,22 +17,23 @@ const jobs = (() => {
     history.replaceState(null, "", `?${query}`);
     return address();
   };
-  const arriveAt = (to) => {
-    const field = byId("jobs-go").querySelector("textarea, input");
-    field.value = `${to}#${++clicks}`; // the number makes a second click on the same link count
-    field.dispatchEvent(new Event("input", { bubbles: true }));
+  // Each view has two unseen buttons of Gradio's, which fill all of it, or what has changed.
+  const press = (what) => {
+    const button = byId(`jobs-${what}-${value("view")}`) || byId(`jobs-${what}-jobs`);
+    if (button) button.click();
+  };
+  const open = () => {
+    showView();
+    press("open");
   };
   const go = (to) => {
     if (to !== location.search) history.pushState(null, "", to);
-    showView();
-    arriveAt(to);
+    open();
   };
-  // Gradio calls this with each new address, also with one that the server chose.
+  // Gradio calls this with the address that the server chose; the field is empty again, so that the same one counts.
   const arrive = (to) => {
-    const query = to.split("#")[0];
-    if (query && query !== location.search) history.pushState(null, "", query);
-    showView();
-    return [address()];
+    if (to) go(to);
+    return [""];
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest && event.target.closest('a[href^="?"]');
@@ -41,10 +41,7 @@ const jobs = (() => {
     event.preventDefault();
     go(link.getAttribute("href"));
   });
-  addEventListener("popstate", () => {
-    showView();
-    if (byId("jobs-go")) arriveAt(address());
-  });
+  addEventListener("popstate", open);
   showView();
 
   // Refreshing: the stamp says when the last answer was made and when to ask again.
@@ -53,8 +50,7 @@ const jobs = (() => {
   const refresh = () => {
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
-    const button = byId("jobs-again");
-    if (button && !document.hidden) button.click();
+    if (!document.hidden) press("again");
   };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
@@ -143,7 +139,7 @@ const jobs = (() => {
     made.append(...children);
     return made;
   };
-  const open = (dialog) => {
+  const show = (dialog) => {
     const before = document.activeElement;
     document.body.append(dialog);
     dialog.setAttribute("aria-labelledby", "jobs-dialog-title");
@@ -166,7 +162,7 @@ const jobs = (() => {
       const opened = performance.now(); // the second click of a double click lands beside it
       dialog.onclick = (event) => event.target === dialog && performance.now() - opened > 500 && dialog.close();
       dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
-      open(dialog);
+      show(dialog);
       cancel.focus();
     });
 
@@ -188,7 +184,7 @@ const jobs = (() => {
     const dialog = element("dialog", { className: "jobs-dialog" }, element("h2", { id: "jobs-dialog-title", textContent: "Keys" }),
       list, element("div", { className: "buttons" }, close));
     close.onclick = () => dialog.close();
-    open(dialog);
+    show(dialog);
   };
   document.addEventListener("click", (event) => {
     if (event.target.id === "jobs-help") help();
@@ -230,5 +226,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, byId, changed, element, go, key, refresh, touch, value };
+  return { address, arrive, ask, byId, changed, element, go, key, open, refresh, touch, value };
 })();
