@@ -48,7 +48,7 @@ def cut_the_power(root: Path, chance: Random, size: Size) -> Outcome:
     outcome = Outcome()
     with _mounted(_formatted(root / "host", HOST_BYTES, "xfs"), root / "disks") as disks:
         for number in range(size.of(1, 2, 10)):
-            cuts = _work(root / f"machine{number}", disks, chance, outcome, size.of(2, 5, 20))
+            cuts = _work(root / f"machine{number}", disks, chance, outcome, size.of(2, 5, 10))
             for each, (world, cut) in enumerate(cuts):
                 _recover(root / f"machine{number}-{each}", world, cut, outcome)
     if not outcome.findings:

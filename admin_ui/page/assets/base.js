@@ -3,6 +3,7 @@
 const jobs = (() => {
   const byId = (id) => document.getElementById(id);
   const SILENT_AFTER_SECONDS = 10;
+  const QUICK_SECONDS = 2;
 
   // The address. The browser's own is the truth; in the hidden field the server says where to go.
   const address = () => location.search || "?view=jobs";
@@ -82,9 +83,12 @@ const jobs = (() => {
     if (Math.round(quiet) % 5 === 0) startAgain();
   };
   // A service that was started anew knows nothing of this window: only a new one can go on. Forms keep their drafts.
+  // One that is only slow, to this or to many windows, would be made slower still.
   const startAgain = async () => {
+    const asked = Date.now();
     const answer = await fetch(location.href, { method: "HEAD", redirect: "error" }).catch(() => null);
-    if (answer && answer.ok && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS) location.reload();
+    const isQuick = answer && answer.ok && Date.now() - asked < 1000 * QUICK_SECONDS;
+    if (isQuick && stamped.last && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS) location.reload();
   };
 
   // Times. The server writes UTC; here they become the chosen zone's, and "3 min ago" counts on.
