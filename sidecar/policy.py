@@ -52,7 +52,7 @@ def retry_delay_seconds(job: JobConfig, attempt: int) -> float | None:
     if retries is None or attempt >= retries.max_attempts:
         return None
     try:
-        wait = retries.initial_delay_seconds * retries.multiplier ** (attempt - 1)
+        wait = retries.initial_delay_seconds * float(retries.multiplier) ** (attempt - 1)
     except OverflowError:
         return retries.max_delay_seconds
     return min(wait, retries.max_delay_seconds)
