@@ -1,4 +1,4 @@
-"""Measure 7, the page: what a person at a browser waits for, and what fifty open browsers cost the admin service."""
+"""Measure 7, the page: what a person at a browser waits for, and what many open browsers cost the admin service."""
 
 from __future__ import annotations
 
