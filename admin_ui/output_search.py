@@ -94,7 +94,7 @@ def _reopened(file: BinaryIO) -> BinaryIO:
     try:
         return open(f"/proc/self/fd/{file.fileno()}", "rb")
     except io.UnsupportedOperation:  # it is in memory
-        copy = open(os.memfd_create("output"), "w+b")  # noqa: SIM115  # it outlives this function: the caller closes it
+        copy = os.fdopen(os.memfd_create("output"), "w+b")
         file.seek(0)
         shutil.copyfileobj(file, copy)
         copy.seek(0)

@@ -74,8 +74,7 @@ def main() -> int:
     for name in CALLS:
         setattr(os, name, trap.around(name, getattr(os, name)))
     os.write = trap.around_write(os.write)
-    # To put something else in a method's place is what the ignored rule forbids, and what a trap is.
-    subprocess.Popen.__init__ = trap.around("spawn", subprocess.Popen.__init__)  # type: ignore[method-assign]
+    subprocess.Popen.__init__ = trap.around("spawn", subprocess.Popen.__init__)  # type: ignore[method-assign]  # a trap
     from sidecar.cli import main as sidecar
 
     return sidecar(sys.argv[3:])

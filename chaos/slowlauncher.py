@@ -24,12 +24,12 @@ def main() -> int:
     """Slow fsync down and run the scheduler."""
     chance, fsync = Random(sys.argv[1]), os.fsync
 
-    def slow_fsync(descriptor: Any) -> None:
+    def slow_fsync(fd: Any) -> None:
         seconds = STALL_SECONDS if chance.random() < STALLS else chance.uniform(*USUAL_SECONDS)
         time.sleep(seconds * SPEED)
-        fsync(descriptor)
+        fsync(fd)
 
-    os.fsync = slow_fsync  # type: ignore[assignment]  # the annotation names the parameter
+    os.fsync = slow_fsync
     from sidecar.cli import main as sidecar
 
     return sidecar(sys.argv[2:])

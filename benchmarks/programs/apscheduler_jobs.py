@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler  # type: ignore[import-not-found]  # it is in the peers' environment only
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 
 async def run(command: str) -> None:

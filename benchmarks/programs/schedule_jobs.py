@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-import schedule  # type: ignore[import-not-found]  # it is in the peers' environment only
+import schedule
 
 second = int(sys.argv[2])
 for expression, command in json.loads(Path(sys.argv[1]).read_text()):
