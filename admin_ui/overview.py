@@ -28,6 +28,7 @@ from admin_ui.scheduler_state import SchedulerState, scheduler_state
 
 T = TypeVar("T")
 PAUSE = "PAUSE"
+LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
 MOST_UPCOMING = 1000
@@ -201,9 +202,11 @@ class Overviews:
 def paused_since(jobs_directory: Path) -> datetime | None:
     """Return the time of the file that holds all scheduled starts, None if it is not there."""
     try:
-        return datetime.fromtimestamp(os.lstat(jobs_directory / PAUSE).st_mtime, UTC)
+        seconds = os.lstat(jobs_directory / PAUSE).st_mtime
     except OSError:
         return None
+    # Anybody can give a file a time that no calendar has; it holds the starts all the same.
+    return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
 
 
 def known_zone(name: str | None) -> str:

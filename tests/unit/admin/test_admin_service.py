@@ -414,6 +414,13 @@ def test_a_pause_is_in_the_next_overview(service, root):
     assert service.overview().paused_since == NOON
 
 
+@pytest.mark.parametrize("seconds", [-(2**40), 2**40])
+def test_a_pause_holds_whatever_time_its_file_has(service, root, monkeypatch, seconds):
+    monkeypatch.setattr(os, "lstat", lambda path: SimpleNamespace(st_mtime=seconds))
+
+    assert overview.paused_since(root / "jobs") is not None
+
+
 def test_the_overview_tells_whose_files_others_changed(service, root):
     service.create_job(CONFIG)
     service.create_job(JobConfig("other", "0 2 * * *", "true", "/", True))
