@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -92,7 +93,11 @@ class Guard:
                 await refused.response(scope, receive, guarded)
                 return
             await self._app(inner, receive, guarded)
-        except Exception:
+        except Exception as error:
+            if guarded.started and isinstance(error.__cause__, HTTPException):
+                # So Gradio ends the events of a session it does not know, as one from before a restart.
+                log.info("an answer was broken off: %s %s: %s", scope["method"], path, error.__cause__)
+                return
             reference = secrets.token_hex(4)
             log.exception("a request failed, reference %s: %s %s", reference, scope["method"], path)
             if not guarded.started:

@@ -48,7 +48,8 @@ LOG_DOWNLOAD = _route("GET HEAD", r"/download/log/[A-Za-z0-9_-]{1,64}\.jsonl", K
 GRADIO = (
     _route("GET HEAD", "/", Kind.PAGE),
     _route("GET", "/config|/gradio_api/startup-events", Kind.PLAIN),
-    _route("GET", "/(theme.css|favicon.ico|manifest.json)|/(assets|static)/.+", Kind.FIXED),
+    # Gradio looks its files up as they are named: a name no file system can have would be an error of the service.
+    _route("GET", "/(theme.css|favicon.ico|manifest.json)|/(assets|static)/.{1,200}", Kind.FIXED),
     _route("GET", "/gradio_api/queue/data|/gradio_api/heartbeat/[^/]+", Kind.EVENTS),
     _route("POST", "/gradio_api/(queue/join|run/predict|cancel|reset)", Kind.EVENTS, EVENT_BYTES),
 )

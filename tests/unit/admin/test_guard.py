@@ -7,6 +7,8 @@ from urllib.parse import unquote
 import jwt
 import pytest
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.responses import StreamingResponse
 
 from admin_ui.app import create_app
 from admin_ui.routes import EVENT_BYTES, PLAIN_PATH
@@ -96,6 +98,8 @@ def test_an_admin_gets_what_is_listed_and_404_for_everything_else(app, reached):
         "/assets/..",
         "/assets/%2e%2e/config",
         "/assets//config",
+        "/assets/" + "x" * 256,
+        "/static/" + "x/" * 2048 + "x",
         "/%63onfig",
         "/config%00",
         "/config%0a",
@@ -494,3 +498,19 @@ def test_without_a_token_the_answer_says_that_a_bearer_is_wanted(tmp_path):
     app = app_in(tmp_path, auth_mode=AuthMode.JWT, jwt_key="k" * 32, jwt_algorithms=("HS256",), jwt_audience="jobs")
 
     assert browser(app).get("/config").headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("raised", "level"), [(HTTPException(404), "INFO"), (ValueError("odd"), "ERROR")])
+def test_gradio_ends_the_events_of_a_session_it_does_not_know_without_an_alarm(tmp_path, caplog, raised, level):
+    async def broken():
+        yield "data: 1\n\n"
+        raise raised
+
+    def mount(app: FastAPI) -> None:
+        app.get("/gradio_api/queue/data")(lambda: StreamingResponse(broken(), media_type="text/event-stream"))
+
+    client = browser(create_app(settings_in(tmp_path), mount_page=mount), **ANNA)
+    with caplog.at_level("INFO", "admin_ui.guard"):
+        client.get("/gradio_api/queue/data?session_hash=abc")
+
+    assert [record.levelname for record in caplog.records if record.name == "admin_ui.guard"] == [level]
