@@ -56,6 +56,30 @@ def test_the_first_view_gives_way_to_the_live_one(visit):
     expect(page.locator("#jobs-table")).to_be_visible()
 
 
+COUNT_FRAMES = """(() => {
+  const request = window.requestAnimationFrame;
+  window.framesAsked = 0;
+  window.requestAnimationFrame = (act) => {
+    window.framesAsked += 1;
+    return request.call(window, act);
+  };
+})()"""
+FEW_FRAMES = """() => {
+  const asked = window.framesAsked - window.framesBefore;
+  window.framesBefore = window.framesAsked;
+  return asked < 20;
+}"""
+
+
+def test_a_page_at_rest_does_not_draw_in_each_frame(visit):
+    """Gradio's first sign of loading asks for sixty frames a second for good."""
+    anna = visit()
+    anna.page.add_init_script(COUNT_FRAMES)
+    page = anna.open("/")
+    page.evaluate("window.framesBefore = -1000")
+    page.wait_for_function(FEW_FRAMES, polling=1000)
+
+
 def test_times_are_told_in_the_zone_that_is_chosen_and_remembered(visit):
     page = visit().open("/?view=history&job=backup-db")
     first = page.locator("#jobs-history time").first

@@ -111,11 +111,13 @@ const jobs = (() => {
     }
     return formats.get(zone).format(at);
   };
+  const written = new WeakMap(); // what an absolute time was made of: to format all of them each second is dear
   const tell = (time) => {
     const at = new Date(time.dateTime);
-    const whole = absolute(at, time.dataset.zone);
-    if (time.title !== whole) time.title = whole;
-    let text = whole;
+    const made = `${time.dateTime} ${time.dataset.zone} ${localStorage.getItem("jobs-zone")}`;
+    if (written.get(time) !== made || !time.title) time.title = absolute(at, time.dataset.zone);
+    written.set(time, made);
+    let text = time.title;
     if ("relative" in time.dataset) text = relative(at);
     else if ("elapsed" in time.dataset) text = span(Math.max(0, (Date.now() - at) / 1000));
     if (time.textContent !== text) time.textContent = text;
