@@ -34,7 +34,7 @@ def crowd_the_page(root: Path, chance: Random, size: Size) -> Outcome:
     path = find_chromium()
     if path is None:
         raise CannotRun("no Chromium on this machine")
-    outcome, count = Outcome(), size.of(3, 10, 20)
+    outcome, count = Outcome(), size.of(3, 10, 50)
     world = World(root)
     world.define("breaks", "echo broken pipe >&2; exit 3")
     for number in range(count):
