@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import admin, drift, idle, journal, machine, output, page, report, request, startup, systems
+from benchmarks import admin, drift, idle, journal, machine, openings, output, page, report, request, startup, systems
 from benchmarks.report import Figures, Results
 
 Step = Callable[[Path], Iterator[tuple[str, str, Figures]]]
@@ -46,8 +46,12 @@ ONCE: dict[str, Step] = {
 }
 """A minute long in themselves, or steady: taken in the first round."""
 
-ASKED_FOR: dict[str, Step] = {"million runs": lambda root: admin.measure(root, [1_000_000])}
-"""Taken only if named by --only: to make the index takes longer than all the rest."""
+ASKED_FOR: dict[str, Step] = {
+    "million runs": lambda root: admin.measure(root, [1_000_000]),
+    "large page": lambda root: page.measure_large(root, 500, 1_000_000),
+    "openings": lambda root: openings.measure(root, 1_000),
+}
+"""Taken only if named by --only: to make the index, or to open so many pages, takes as long as much of the rest."""
 
 SHORT: dict[str, Step] = {
     "start-up 1,000": EACH_ROUND["start-up 1,000"],

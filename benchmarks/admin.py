@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -43,11 +43,26 @@ def measure(root: Path, sizes: list[int]) -> Iterator[tuple[str, str, Figures]]:
         history.stop()
 
 
-def _append(log: Path, first: int, count: int) -> None:
+def make_index(root: Path, runs: int, jobs: int) -> None:
+    """Make the index that an admin service on `root` would have of so many runs, the last of them just now."""
+    for folder in ("logs", "data"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    history = History(root / "logs", root / "data", keep_days=100_000)
+    began = (datetime.now(UTC) - lines.NOON).total_seconds() - runs * SECONDS_APART
+    try:
+        for first in range(0, runs, CHUNK_RUNS):
+            _append(root / "logs" / JOURNAL, first, CHUNK_RUNS, jobs, began)
+            _take_all(history)
+    finally:
+        history.stop()
+        (root / "logs" / JOURNAL).unlink()
+
+
+def _append(log: Path, first: int, count: int, jobs: int = JOBS, began: float = 0) -> None:
     log.unlink(missing_ok=True)  # taken in already; as rotation takes it away at last
-    entries = [lines.checkpoint(first * SECONDS_APART)]
+    entries = [lines.checkpoint(began + first * SECONDS_APART)]
     for number in range(first, first + count):
-        run_id, job_name, at = f"run-{number}", f"job{number % JOBS}", number * SECONDS_APART
+        run_id, job_name, at = f"run-{number}", f"job{number % jobs}", began + number * SECONDS_APART
         said = f"line one of run {number}\nword{number % 1000} of the output\n"
         entries.append(lines.start(run_id, at, job_name=job_name))
         ended = lines.failure if number % 50 == 0 else lines.complete

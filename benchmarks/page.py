@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from benchmarks import machine
+from benchmarks.admin import make_index
 from benchmarks.report import Figures
 from benchmarks.systems import SystemFailed
 from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, find_chromium
@@ -22,6 +23,14 @@ A_WHILE_MS = 1_000
 """Time for what a view does after it is shown, so that it is not in the next figure."""
 
 REST_SECONDS = 20.0
+KEEP_DAYS = "100000"
+
+PAINTED = """() => {
+    window.painted = [];
+    document.addEventListener("keydown", (event) =>
+        requestAnimationFrame(() => setTimeout(() => painted.push(performance.now() - event.timeStamp))), true);
+}"""
+"""Notes the ms from each key to the first frame after it."""
 
 
 def measure(root: Path, crowd: int) -> Iterator[tuple[str, str, Figures]]:
@@ -32,7 +41,22 @@ def measure(root: Path, crowd: int) -> Iterator[tuple[str, str, Figures]]:
         add_showcase(scheduler)
         assert admin.process is not None
         yield "admin page", "admin service", _waits(browser, admin)
+        yield "admin page, a run of 1,000,000 lines", "admin service", _million_lines(browser, admin, scheduler)
         yield f"admin page, {crowd} open", "admin service", _crowd(browser, admin, admin.process.pid, crowd)
+
+
+def measure_large(root: Path, jobs: int, runs: int) -> Iterator[tuple[str, str, Figures]]:
+    """Yield what one person waits for with so many jobs and so many runs in the index."""
+    if find_chromium() is None:
+        raise SystemFailed("no Chromium on this machine")
+    make_index(root, runs, jobs)
+    with Daemon(root) as scheduler, Admin(root, ADMIN_KEEP_DAYS=KEEP_DAYS) as admin, chromium() as browser:
+        for number in range(jobs):
+            scheduler.job(f"job{number}", "true", schedule="0 0 1 1 *")
+        add_showcase(scheduler)
+        assert admin.process is not None
+        figures = _waits(browser, admin) | {"RSS MiB": machine.memory(admin.process.pid)}
+        yield f"admin page, {jobs:,} jobs and {runs:,} runs", "admin service", figures
 
 
 def _waits(browser: Browser, admin: Admin) -> Figures:
@@ -42,8 +66,9 @@ def _waits(browser: Browser, admin: Admin) -> Figures:
     figures = {
         "first job name cold, ms": statistics.median(ms for ms, _ in cold),
         "sent cold, KB": statistics.median(kb for _, kb in cold),
-        "first job name warm, ms": _median(
-            lambda: _timed(page, lambda: page.goto("/", wait_until="commit"), f"text={FAILED}")
+        "first job name warm, ms": _median(lambda: _warm(visit)),
+        "first job name in a page loaded again, ms": _median(
+            lambda: _timed(page, lambda: page.reload(wait_until="commit"), f"text={FAILED}")
         ),
         "click to stderr, ms": _median(lambda: _click(visit)),
         "key to next five runs, ms": _keys(visit),
@@ -79,6 +104,14 @@ def _cold(browser: Browser, admin: Admin) -> tuple[float, float]:
     visit.page.wait_for_timeout(A_WHILE_MS)
     visit.context.close()
     return taken, sum(sent) / 1000
+
+
+def _warm(visit: Visit) -> float:
+    """Return the ms until a new window of somebody who was here before shows a job."""
+    page = visit.window()
+    taken = _timed(page, lambda: page.goto("/", wait_until="commit"), f"text={FAILED}")
+    page.close()
+    return taken
 
 
 def _click(visit: Visit) -> float:
@@ -133,6 +166,33 @@ def _trigger(visit: Visit) -> float:
     page.click("#jobs-run")
     dialog = page.locator("dialog")
     return _timed(page, lambda: dialog.get_by_text("Run now").click(), "#jobs-logs-head h2:has-text('vacuum')")
+
+
+def _million_lines(browser: Browser, admin: Admin, scheduler: Daemon) -> Figures:
+    """Return what the tab takes that shows the end of such an output and follows it, and how soon a key is seen."""
+    scheduler.job("million", "seq -f 'line %.0f of very many' 1 1000000; while echo more; do sleep 0.1; done")
+    scheduler.run("million", "benchmark-million")
+    run = scheduler.line("job_start", job_name="million")["run_id"]
+    visit = Visit(browser, admin.url, ANNA)
+    page = visit.open(f"/?view=logs&run={run}")
+    page.wait_for_selector("#stdout-1000000", state="attached")
+    page.wait_for_timeout(10 * A_WHILE_MS)  # a hundred lines more
+    page.evaluate(PAINTED)
+    field = page.locator("#jobs-logs-find :is(textarea, input)")
+    field.focus()
+    for _ in range(TIMES):
+        field.press("x")
+        page.wait_for_timeout(A_WHILE_MS)
+    processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+    tabs = [int(process["id"]) for process in processes if process["type"] == "renderer"]
+    figures = {
+        "RSS of the tab's process, MiB": max(machine.memory(pid) for pid in tabs),
+        "heap of its scripts, MiB": page.evaluate("performance.memory.usedJSHeapSize") / 2**20,
+        "key to painted, ms": statistics.median(page.evaluate("painted")),
+    }
+    visit.context.close()
+    scheduler.run("million", "benchmark-enough", action="cancel", run_id=run)
+    return figures
 
 
 def _crowd(browser: Browser, admin: Admin, pid: int, crowd: int) -> Figures:
