@@ -14,7 +14,7 @@ from admin_ui.page.theme import theme
 from admin_ui.settings import AuthMode
 
 SESSIONS_KEPT = 50
-"""Gradio keeps some 400 KB for each page that was opened; the longest unused go. Fifty admins may have it open at once."""
+"""Gradio keeps some 400 KB for each page that was opened; the longest unused go. So many admins may look at once."""
 
 WAITING = 64
 QUEUE_SECONDS = 0.05
