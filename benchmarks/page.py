@@ -23,7 +23,7 @@ A_WHILE_MS = 1_000
 """Time for what a view does after it is shown, so that it is not in the next figure."""
 
 REST_SECONDS = 20.0
-KEEP_DAYS = "100000"
+KEEP_DAYS = "36500"
 
 PAINTED = """() => {
     window.painted = [];
