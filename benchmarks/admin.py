@@ -20,12 +20,13 @@ JOBS = 200
 A_PAGE = 50
 REPETITIONS = 30
 SECONDS_APART = 60
+KEEP_DAYS = 36_500
 
 
 def measure(root: Path, sizes: list[int]) -> Iterator[tuple[str, str, Figures]]:
     """Yield the figures at each number of runs; the index grows from one to the next."""
     (root / "logs").mkdir(parents=True)
-    history = History(root / "logs", root / "data", keep_days=100_000)
+    history = History(root / "logs", root / "data", keep_days=KEEP_DAYS)
     try:
         known = 0
         for size in sizes:
@@ -47,7 +48,7 @@ def make_index(root: Path, runs: int, jobs: int) -> None:
     """Make the index that an admin service on `root` would have of so many runs, the last of them just now."""
     for folder in ("logs", "data"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    history = History(root / "logs", root / "data", keep_days=100_000)
+    history = History(root / "logs", root / "data", keep_days=KEEP_DAYS)
     began = (datetime.now(UTC) - lines.NOON).total_seconds() - runs * SECONDS_APART
     try:
         for first in range(0, runs, CHUNK_RUNS):

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page
 
 from benchmarks import machine
-from benchmarks.admin import make_index
+from benchmarks.admin import KEEP_DAYS, make_index
 from benchmarks.report import Figures
 from benchmarks.systems import SystemFailed
 from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, find_chromium
@@ -23,7 +23,6 @@ A_WHILE_MS = 1_000
 """Time for what a view does after it is shown, so that it is not in the next figure."""
 
 REST_SECONDS = 20.0
-KEEP_DAYS = "36500"
 
 PAINTED = """() => {
     window.painted = [];
@@ -50,7 +49,7 @@ def measure_large(root: Path, jobs: int, runs: int) -> Iterator[tuple[str, str, 
     if find_chromium() is None:
         raise SystemFailed("no Chromium on this machine")
     make_index(root, runs, jobs)
-    with Daemon(root) as scheduler, Admin(root, ADMIN_KEEP_DAYS=KEEP_DAYS) as admin, chromium() as browser:
+    with Daemon(root) as scheduler, Admin(root, ADMIN_KEEP_DAYS=str(KEEP_DAYS)) as admin, chromium() as browser:
         for number in range(jobs):
             scheduler.job(f"job{number}", "true", schedule="0 0 1 1 *")
         add_showcase(scheduler)

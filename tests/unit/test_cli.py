@@ -925,3 +925,13 @@ def test_did_you_mean_ignores_case_and_stays_silent_without_a_likeness():
 
 def test_count_uses_the_plural():
     assert [count(n, "file") for n in (0, 1, 1200)] == ["0 files", "1 file", "1,200 files"]
+
+
+def test_a_scheduler_loads_neither_openssl_nor_rich():
+    """They are a third of its memory and of its start, and it needs neither."""
+    names = ("_ssl", "rich.console")
+    code = "import sys; from sidecar import cli; cli._leave_out_the_heavy(); import sidecar.daemon; "
+    code += f"print([name for name in {names} if sys.modules.get(name)])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert found.stdout == "[]\n"

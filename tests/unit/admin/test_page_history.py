@@ -175,7 +175,7 @@ def test_a_retry_is_not_late():
 def test_a_span_that_was_passed_over_is_a_row_with_both_ends_how_many_and_why_and_no_log():
     shown = table_of(a_span(10, first=70, count=1234))
     assert texts(shown) == [
-        "backup2026-11-25 13:20:20 UTC to 2026-11-25 14:20:20 UTCmissed ×1,234 "  # noqa: RUF001
+        "backup2026-11-25 13:20:20 UTC to 2026-11-25 14:20:20 UTCmissed \N{MULTIPLICATION SIGN}1,234 "
         "it could not start within its deadline"
     ]
     assert "view=logs" not in shown
