@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from croniter import croniter
 
@@ -125,12 +125,6 @@ def zone_named(name: object) -> ZoneInfo:
         except (KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
             pass
     raise ScheduleError("expected an IANA time zone such as Europe/Berlin or UTC")
-
-
-@cache
-def zone_names() -> tuple[str, ...]:
-    """Return the names of all time zones, sorted."""
-    return tuple(sorted(name for name in available_timezones() if _is_zone_name(name)))
 
 
 def next_times(schedule: Schedule, after: datetime, count: int) -> list[datetime]:

@@ -341,10 +341,6 @@ class JobManagementService:
         """Return a schedule in words. Raises ValidationError."""
         return words.describe(_schedule(schedule, zone or self._default_zone()))
 
-    def zones(self) -> tuple[str, ...]:
-        """Return the names of all time zones that a definition may name, sorted."""
-        return cron.zone_names()
-
     def defaults(self) -> dict[str, Any]:
         """Return what the scheduler takes for optional fields that a definition does not name.
 

@@ -24,7 +24,6 @@ class Kind(StrEnum):
 
     TEXT = "text"
     LINES = "lines"
-    ZONE = "zone"
     FLAG = "flag"
     NUMBER = "number"
     CHOICE = "choice"
@@ -52,7 +51,7 @@ KINDS = {
     "name": Kind.TEXT,
     "command": Kind.LINES,
     "schedule": Kind.TEXT,
-    "timezone": Kind.ZONE,
+    "timezone": Kind.TEXT,
     "working_directory": Kind.TEXT,
     "enabled": Kind.FLAG,
     "description": Kind.TEXT,

@@ -25,8 +25,7 @@ from admin_ui.page.preview import no_preview, presets, preview
 from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, Shown, Tools, area
 
 SECONDS_WAITING = 0.5
-Input = gr.Textbox | gr.Checkbox | gr.Radio | gr.Dropdown
-OWN_ZONE = "(the scheduler's own)"
+Input = gr.Textbox | gr.Checkbox | gr.Radio
 
 
 class FormView:
@@ -44,7 +43,10 @@ class FormView:
         with gr.Column(elem_id=self._id("form"), elem_classes="job-form card"):
             self._area("title", html("<h2>{}</h2>", "Edit job" if self._editing else "New job"))
             if self._editing:
-                self._job = self._dropdown(label="Job", elem_id=self._id("job"))
+                # Any value may be sent: Gradio forgets, with a session, which choices it was given; the service knows.
+                self._job = gr.Dropdown(
+                    label="Job", value=None, allow_custom_value=True, interactive=True, elem_id=self._id("job")
+                )
                 self._job.input(
                     None, [self._job], None, js="(name) => { jobs.form.choose(name); return []; }", **AT_ONCE
                 )
@@ -148,8 +150,6 @@ class FormView:
                 return gr.Checkbox(interactive=True, **more)
             case Kind.CHOICE:
                 return gr.Radio(fields.choices(field.name), interactive=True, **more)
-            case Kind.ZONE:
-                return self._dropdown(**more)
             case _:
                 many = field.kind in (Kind.LINES, Kind.VARIABLES)
                 return gr.Textbox(
@@ -160,10 +160,6 @@ class FormView:
                     html_attributes=gr.InputHTMLAttributes(autocomplete="off", autocapitalize="off", spellcheck=False),
                     **more,
                 )
-
-    def _dropdown(self, **more: Any) -> gr.Dropdown:
-        # Any value may be sent: Gradio forgets, with a session, which choices it was given; the service knows.
-        return gr.Dropdown(allow_custom_value=True, interactive=True, value=None, **more)
 
     def _connect(self, button: gr.Button) -> None:
         handlers, inputs = self._tools.handlers, list(self._inputs.values())
@@ -205,9 +201,8 @@ class FormView:
 
     def _filled(self, about: Html, version: str, document: Mapping[str, Any]) -> list[Any]:
         texts = fields.shown(document)
-        own = (f"{self._own_zone()} {OWN_ZONE}", OWN_ZONE)
-        zones = gr.Dropdown(choices=[own, *self._service.zones()], value=texts["timezone"] or OWN_ZONE)
-        values = [zones if name == "timezone" else text for name, text in texts.items()]
+        zone = gr.Textbox(value=texts["timezone"], placeholder=f"{self._own_zone()} (the scheduler's own)")
+        values = [zone if name == "timezone" else text for name, text in texts.items()]
         look = self._preview_of(texts["schedule"], texts["timezone"])
         fold = form_html.fold(self.name, document)
         return [about, NOTHING, NOTHING, version, secrets.token_hex(4), look, fold, *values]
@@ -224,7 +219,7 @@ class FormView:
         return used.most_common(1)[0][0] if used else "/"
 
     def _look(self, user: User, schedule: str | None, zone: str | None) -> Html:
-        return self._preview_of(schedule or "", "" if zone == OWN_ZONE else zone or "")
+        return self._preview_of(schedule or "", (zone or "").strip())
 
     def _preview_of(self, schedule: str, zone: str) -> Html:
         if not schedule.strip():
@@ -240,7 +235,6 @@ class FormView:
 
     def _save(self, user: User, version: str | None, *values: Any) -> list[Any]:
         form = {field.name: text or "" for field, text in zip(FIELDS, values, strict=True)}
-        form["timezone"] = "" if form["timezone"] == OWN_ZONE else form["timezone"]
         try:
             file = save(self._service, self._tools.audit, user, form, version or "")
         except ValidationError as error:

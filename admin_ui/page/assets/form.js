@@ -2,7 +2,6 @@
 /* The form: drafts that survive a reload, messages at their fields, presets, and what follows a conflict. */
 jobs.form = (() => {
   const SKIP = { __type__: "update" }; // Gradio's word for a value that stays as it is
-  const SETTLE_MS = 100;
   const current = () => (["new", "edit"].includes(jobs.value("view")) ? jobs.value("view") : "");
   const part = (view, name) => jobs.byId(`jobs-${view}-${name}`);
 
@@ -99,6 +98,18 @@ jobs.form = (() => {
     block.querySelector("textarea, input").focus();
   };
 
+  // The browser knows the names of the time zones: the page need not send them. Others may be typed.
+  const offerZones = (view) => {
+    if (!jobs.byId("jobs-zones")) {
+      const names = ["UTC", ...Intl.supportedValuesOf("timeZone").filter((name) => name !== "UTC")];
+      document.body.append(
+        jobs.element("datalist", { id: "jobs-zones" }, ...names.map((value) => jobs.element("option", { value }))),
+      );
+    }
+    const input = part(view, "timezone").querySelector("input");
+    if (input) input.setAttribute("list", "jobs-zones");
+  };
+
   // The first of the next times has come: ask for the next ones.
   let passed = "";
   const askNext = (view) => {
@@ -107,9 +118,12 @@ jobs.form = (() => {
     passed = first.dateTime;
     part(view, "passed").click();
   };
+  // On a slow machine Gradio draws a form over several frames, in no certain order.
+  const isDrawn = (view) => ["answer", "preview", "timezone"].every((name) => part(view, name));
   jobs.touch(() => {
     const view = current();
-    if (!view || !part(view, "answer")) return;
+    if (!view || !isDrawn(view)) return;
+    offerZones(view);
     takeAnswer(view);
     showMessages(view);
     askNext(view);
@@ -134,8 +148,7 @@ jobs.form = (() => {
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.repeat || !(event.ctrlKey || event.metaKey) || !current()) return;
     event.preventDefault();
-    document.activeElement.blur(); // a list takes what was typed when it is left,
-    setTimeout(save, SETTLE_MS); // and Gradio hears of it in one of the next frames
+    save();
   });
   jobs.key("Ctrl+Enter", "save the form", save);
 
