@@ -427,18 +427,24 @@ def test_sweep_follows_no_links_and_leaves_strange_files_alone(outputs: Outputs,
     ]
 
 
-def test_sweep_removes_directories_of_jobs_that_have_no_output_any_more(outputs: Outputs, tmp_path: Path) -> None:
-    store(tmp_path, "old", "run-1", age_days=99)
-    store(tmp_path, "new", "run-2")
-    (tmp_path / "output/empty").mkdir()
+def test_sweep_removes_empty_directories_in_which_nothing_happened_for_long(outputs: Outputs, tmp_path: Path) -> None:
+    store(tmp_path, "full", "run-1")
+    store(tmp_path, "emptied", "run-2", age_days=99)
+    for name in ("empty", "forgotten"):
+        (tmp_path / "output" / name).mkdir()
+    for name in ("full", "forgotten"):
+        os.utime(tmp_path / "output" / name, (0, 0))
     sweep(outputs, max_age_days=1)
 
-    assert [path.name for path in (tmp_path / "output").iterdir()] == ["new"]
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["emptied", "empty", "full"]
 
 
 def test_run_can_start_after_its_directory_was_removed(outputs: Outputs, tmp_path: Path) -> None:
     store(tmp_path, "job", "run-1", age_days=99)
     sweep(outputs, max_age_days=1)
+    os.utime(tmp_path / "output/job", (0, 0))
+    sweep(outputs, max_age_days=1)
+    assert not (tmp_path / "output/job").exists()
 
     with outputs.open("job", "run-2") as streams:
         assert show(streams, b"text").text == "text"
