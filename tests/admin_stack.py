@@ -41,6 +41,8 @@ HOSTILE = (
     b"${document.title='evil'} {{7*7}} \x1b[31mred\x1b[0m \x1b]0;evil\x07 \xe2\x80\xaelive\xe2\x80\xac "
     b"one\rtwo \x00 \xff "
 )
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first is Chromium without the windows around a page, which nobody sees here: a fifth faster."""
 IFA_F_TENTATIVE = 0x40  # linux/if_addr.h
 NEEDLE_LINE, LINES = 25_000, 50_901
 
@@ -165,14 +167,14 @@ def add_showcase(scheduler: Daemon) -> None:
 
 def find_chromium() -> str | None:
     """Return where the browser is, None where there is none."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def chromium_path() -> str:
     """Return where the browser is; skip the calling test where there is none."""
     found = find_chromium()
     if found is None:
-        pytest.skip("no Chromium on this machine: install Debian's package chromium")
+        pytest.skip("no Chromium on this machine: install Debian's package chromium-headless-shell, or chromium")
     return found
 
 
