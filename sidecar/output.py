@@ -250,9 +250,9 @@ class Outputs:
                     swept.truncated += 1
 
     async def _remove_empty_directories(self, oldest: float) -> None:
-        """Remove the directories in which nothing has happened since `oldest`: the other jobs would only make them anew.
+        """Remove the directories in which nothing has happened since `oldest`.
 
-        To make one is a sixth of what starting a run costs.
+        The other jobs would only make theirs anew, which is a sixth of what starting a run costs.
         """
         for number, job_name in enumerate(self._job_names()):
             if number % FILES_A_SLICE == 0:
