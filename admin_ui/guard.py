@@ -85,7 +85,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = self._path_below_root(scope)
         route = find(self._routes, scope["method"], path)
-        guarded = GuardedSend(send, route.kind if route else None, path)
+        guarded = GuardedSend(send, route.kind if route else None, path, packed=_takes_gzip(scope))
         try:
             try:
                 inner, receive = await self._admit(scope, receive, path, route)
@@ -270,6 +270,13 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return waiting.pop() if waiting else await receive()
 
     return replay
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    """Return whether the client names gzip among the encodings that it takes, and does not rule it out (RFC 9110)."""
+    named = b",".join(value for name, value in scope["headers"] if name.lower() == b"accept-encoding")
+    wanted = (each.replace(" ", "").lower() for each in named.decode("latin-1").split(","))
+    return any(each == "gzip" or (each.startswith("gzip;q=") and each[7:].strip("0.") != "") for each in wanted)
 
 
 def _session_hashes(scope: Scope, path: str, body: bytes) -> list[str]:

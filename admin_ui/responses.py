@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import secrets
 from collections.abc import Mapping
@@ -29,16 +30,21 @@ POLICY = (
     "form-action 'self'; frame-ancestors 'none'"
 )
 SCRIPT = re.compile(rb"<script(?=[\s>])")
+GZIP_LEVEL = 5  # 240 KB become 33 in 4 ms; the highest one would save 1 more
 FOREVER = "private, max-age=31536000, immutable"  # the names of these files hold a hash of their content
 
 
 class GuardedSend:
-    """Passes an answer on with the headers of this service; only HTML pages are held back, to put the nonce in."""
+    """Passes an answer on with the headers of this service; only HTML pages are held back, to put the nonce in.
 
-    def __init__(self, send: Send, kind: Kind | None, path: str) -> None:
+    `packed`: whoever asks takes gzip. A page is packed here, to a seventh, as nothing before it may do so.
+    """
+
+    def __init__(self, send: Send, kind: Kind | None, path: str, *, packed: bool = False) -> None:
         self._send = send
         self._kind = kind
         self._path = path
+        self._packed = packed
         self._nonce = secrets.token_urlsafe(16)
         self._held: Message | None = None
         self._body = bytearray()
@@ -65,9 +71,13 @@ class GuardedSend:
         body = SCRIPT.sub(f'<script nonce="{self._nonce}"'.encode(), bytes(self._body))
         start, self._held = self._held, None
         assert start is not None
-        length = (b"content-length", str(len(body)).encode())
+        headers = [pair for pair in start["headers"] if pair[0] != b"content-length"]
+        if self._packed:
+            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+            headers.append((b"content-encoding", b"gzip"))
+        headers.append((b"content-length", str(len(body)).encode()))
         self.started = True
-        await self._send({**start, "headers": [*(pair for pair in start["headers"] if pair[0] != length[0]), length]})
+        await self._send({**start, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
     def _headers(self, message: Message) -> dict[str, str]:

@@ -308,7 +308,7 @@ def test_every_answer_has_the_security_headers(app, path, who):
 
 
 def test_scripts_of_the_page_get_the_nonce_of_its_policy_and_each_answer_has_another(app):
-    client = browser(app, **ANNA, accept_encoding="gzip, br")
+    client = browser(app, **ANNA, accept_encoding="br")
     first, second = client.get("/"), client.get("/")
     nonce = first.headers["content-security-policy"].partition("'nonce-")[2].partition("'")[0]
 
@@ -320,6 +320,31 @@ def test_scripts_of_the_page_get_the_nonce_of_its_policy_and_each_answer_has_ano
     assert first.headers["content-length"] == str(len(first.content))
     assert nonce not in second.headers["content-security-policy"]
     assert "accept-encoding" not in app.state.reached[0]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip, br", True),
+        ("br;q=1.0, GZIP;q=0.5", True),
+        ("gzip;q=0, br", False),
+        ("gzip;q=0.000", False),
+        ("x-gzip", False),
+        ("identity", False),
+        ("", False),
+    ],
+)
+def test_the_page_is_packed_for_who_takes_it_with_the_nonce_in_it(app, accepted, packed):
+    answer = browser(app, **ANNA, accept_encoding=accepted).get("/")
+
+    assert answer.headers.get("content-encoding") == ("gzip" if packed else None)
+    assert answer.text.startswith('<html><script nonce="')
+
+
+def test_nothing_but_the_page_is_packed_here(app):
+    client = browser(app, **ANNA, accept_encoding="gzip")
+
+    assert "content-encoding" not in client.get("/config").headers
 
 
 def test_files_with_a_hash_in_their_name_are_kept_and_refusals_are_not(app):
