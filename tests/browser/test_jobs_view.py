@@ -87,6 +87,7 @@ def test_the_phone_shows_everything_without_a_sideways_scroll_and_with_targets_f
     """UI.md 23; links within a sentence (the alarm's) are as high as its lines."""
     page = visit_own(viewport=PHONE).open("/?view=jobs&job=train-model")
     expect(page.locator("#jobs-chosen b")).to_have_text("train-model")
+    expect(row_of(page, "train-model").locator(".c-duration")).to_be_hidden()  # it has never ended: it took nothing yet
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     small = page.evaluate(
         """() => [...document.querySelectorAll("#jobs a, #jobs button, #jobs input, #jobs select")]
