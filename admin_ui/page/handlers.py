@@ -40,13 +40,13 @@ class Handlers:
         handler.__name__ = function.__name__
         return handler
 
-    def acting(self, function: Callable[..., list[Any]], outputs: int) -> Callable[..., list[Any]]:
+    def acting(self, function: Callable[..., list[Any]], outputs: int) -> Callable[..., Any]:
         """Return the handler of a function that does something: its first value is the message that says what.
 
         What goes wrong is that message, and the other `outputs` stay as they are.
         """
 
-        def handler(request: gr.Request, *values: Any) -> list[Any]:
+        def results(request: gr.Request, *values: Any) -> list[Any]:
             unchanged = [gr.skip() for _ in range(outputs)]
             try:
                 return function(self._user(request, function.__name__), *values)
@@ -56,6 +56,10 @@ class Handlers:
                 return [said(str(error), good=False), *unchanged]
             except Exception:
                 return [said(_unforeseen(function), good=False), *unchanged]
+
+        def handler(request: gr.Request, *values: Any) -> Any:
+            made = results(request, *values)
+            return made if outputs else made[0]  # of an event with one output, a list would be that output's value
 
         handler.__name__ = function.__name__
         return handler

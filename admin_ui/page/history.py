@@ -94,7 +94,9 @@ class HistoryView:
         return "view_job_history", address.get("job") or None
 
     def _filter(self, user: User, chosen: str, address: str) -> list[Html]:
-        return self._live(parse(address))
+        which = parse(address)
+        self._tools.looks.goes_on(user, *self.viewed(which))
+        return self._live(which)
 
     def _live(self, address: Address) -> list[Html]:
         now = datetime.now(UTC)

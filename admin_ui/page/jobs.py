@@ -12,7 +12,6 @@ from gradio.components import Component
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User
 from admin_ui.job_management_service import JobManagementService
-from admin_ui.model import JOB_NAME
 from admin_ui.overview import MOST_UPCOMING, Overview
 from admin_ui.page import job_state
 from admin_ui.page.actions import Actions
@@ -71,6 +70,11 @@ def jobs_html(service: JobManagementService, audit: AuditLog, address: Address) 
     return html('{}<div class="jobs-toolbar">{}</div>{}', wrong, states, rows)
 
 
+def viewed(address: Address) -> tuple[str, str | None]:
+    """Return what the audit log says of a look at the jobs."""
+    return "view_jobs", address.get("job") or None
+
+
 class JobsView:
     """See View."""
 
@@ -116,8 +120,7 @@ class JobsView:
 
     def _look_again(self, user: User, text: str) -> list[Any]:
         address = parse(text)
-        action, job_name = self.viewed(address)
-        self._tools.audit.viewed(user, action, job_name if job_name and JOB_NAME.fullmatch(job_name) else None)
+        self._tools.looks.opened(user, *self.viewed(address))
         return list(self.refresh(user, address).values)
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
@@ -132,4 +135,4 @@ class JobsView:
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""
-        return "view_jobs", address.get("job") or None
+        return viewed(address)

@@ -64,7 +64,7 @@ class LogsView:
         self.live: Sequence[Component] = [self._head, self._streams, *panels, area("jobs-logs-entries")]
         job.input(None, [job], js="(job) => jobs.logs.choose({job})", **AT_ONCE)
         shown.input(None, [shown], js="(show) => jobs.logs.choose({show})", **AT_ONCE)
-        refresh.click(None, js="() => jobs.refresh()", **AT_ONCE)
+        refresh.click(None, js="() => jobs.lookAgain()", **AT_ONCE)
         handlers, go, told = self._tools.handlers, self._tools.go, self._tools.said
         find.input(
             handlers.showing(self._search_logs),
@@ -109,8 +109,10 @@ class LogsView:
         return "view_job_logs", job or None
 
     def _search_logs(self, user: User, text: str) -> Sequence[Any]:
+        address = parse(text)
+        self._tools.looks.goes_on(user, *self.viewed(address), address.get("run"))
         try:
-            return self.refresh(user, parse(text)).values
+            return self.refresh(user, address).values
         except AdminError as error:
             return [*[gr.skip()] * (len(self.live) - 1), _trouble(error)]
 

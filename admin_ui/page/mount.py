@@ -9,6 +9,7 @@ from starlette.types import Scope
 from admin_ui.auth import USER_KEY
 from admin_ui.page import assets
 from admin_ui.page.first_look import FirstLook
+from admin_ui.page.looks import Looks
 from admin_ui.page.section import create_jobs_section, first_view
 from admin_ui.page.theme import theme
 from admin_ui.settings import AuthMode
@@ -25,13 +26,14 @@ def mount_page(app: FastAPI) -> None:
     """Mount the page at "/" of an application that `create_app` made; its guard comes in front afterwards."""
     settings, service, audit = app.state.settings, app.state.service, app.state.audit
     sign_out = f"{settings.root_path}/sign-out" if settings.auth_mode is AuthMode.PASSWORD else ""
+    looks = Looks(audit)
     with gr.Blocks(analytics_enabled=False, title="Jobs", fill_width=True) as page:
-        create_jobs_section(service, audit, role=settings.role, open=True, sign_out=sign_out)
+        create_jobs_section(service, audit, role=settings.role, open=True, sign_out=sign_out, looks=looks)
 
     def render(scope: Scope) -> str:
         user = scope.get(USER_KEY)
         query = scope["query_string"].decode("latin-1")
-        return first_view(user, service, audit, query, sign_out) if user else ""
+        return first_view(user, service, audit, looks, query, sign_out) if user else ""
 
     page.state_session_capacity = SESSIONS_KEPT
     page.queue(max_size=WAITING, api_open=False)

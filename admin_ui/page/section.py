@@ -12,7 +12,7 @@ from admin_ui.audit import AuditLog
 from admin_ui.auth import User
 from admin_ui.errors import AdminError
 from admin_ui.job_management_service import JobManagementService
-from admin_ui.model import JOB_NAME, iso
+from admin_ui.model import iso
 from admin_ui.page.address import FIRST_VIEW, Address, parse
 from admin_ui.page.alarm import of_the_scheduler
 from admin_ui.page.awaited import Awaited
@@ -20,8 +20,9 @@ from admin_ui.page.form import FormView
 from admin_ui.page.handlers import Handlers
 from admin_ui.page.header import header
 from admin_ui.page.history import HistoryView
-from admin_ui.page.jobs import JobsView, jobs_html
+from admin_ui.page.jobs import JobsView, jobs_html, viewed
 from admin_ui.page.logs import LogsView
+from admin_ui.page.looks import Looks
 from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
@@ -30,39 +31,50 @@ MOMENT = Html('<p class="empty">One moment …</p>')
 
 
 def create_jobs_section(
-    service: JobManagementService, audit: AuditLog, *, role: str = "admin", open: bool = False, sign_out: str = ""
+    service: JobManagementService,
+    audit: AuditLog,
+    *,
+    role: str = "admin",
+    open: bool = False,
+    sign_out: str = "",
+    looks: Looks | None = None,
 ) -> gr.Accordion:
     """Create the section in the current Blocks: collapsed, as a part of a larger page has it, unless `open`.
 
     The page around it needs `assets.head()` in its head, and the guard, or another setter of the user, in front.
-    `sign_out` is the path that ends the session, if there is one.
+    `sign_out` is the path that ends the session, if there is one; `looks` is that of `first_view`, if that is used.
     """
     section: gr.Accordion = gr.Accordion(LABEL, open=open, elem_id="jobs", elem_classes="alone" if open else None)
     with section:
-        _Section(service, audit, role, sign_out).build()
+        _Section(service, audit, role, sign_out, looks or Looks(audit)).build()
     return section
 
 
-def first_view(user: User, service: JobManagementService, audit: AuditLog, query: str, sign_out: str) -> Html:
+def first_view(
+    user: User, service: JobManagementService, audit: AuditLog, looks: Looks, query: str, sign_out: str
+) -> Html:
     """Return the first view as plain HTML, of the others only the header; never raises AdminError."""
     address = parse(query)
-    try:
-        table = jobs_html(service, audit, address) if address.view == FIRST_VIEW else MOMENT
-    except AdminError as error:
-        table = _trouble(str(error))
+    table = MOMENT
+    if address.view == FIRST_VIEW:
+        told = looks.loaded(user, *viewed(address))
+        try:
+            table = join([NOTHING if told else _not_told(), jobs_html(service, audit, address)])
+        except AdminError as error:
+            table = _trouble(str(error))
     return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, sign_out), table)
 
 
 class _Section:
     """The components that belong to no view. The page's script knows their ids."""
 
-    def __init__(self, service: JobManagementService, audit: AuditLog, role: str, sign_out: str) -> None:
+    def __init__(self, service: JobManagementService, audit: AuditLog, role: str, sign_out: str, looks: Looks) -> None:
         self._service = service
-        self._audit = audit
+        self._looks = looks
         self._sign_out = sign_out
         self._handlers = Handlers(audit, role)
         go = gr.Textbox(elem_id="jobs-go", show_label=False, container=False, interactive=True)
-        tools = Tools(service, audit, Awaited(service, audit), self._handlers, go, area("jobs-said"))
+        tools = Tools(service, audit, looks, Awaited(service, audit), self._handlers, go, area("jobs-said"))
         self._go = go
         self._views: tuple[View, ...] = (
             JobsView(tools),
@@ -98,7 +110,9 @@ class _Section:
             return self._open(view, user, parse(text))
 
         def refresh(user: User, text: str, seen: dict[str, str]) -> list[Any]:
-            return self._live(view, user, parse(text), seen or {}, NOTHING)
+            address = parse(text)
+            told = self._looks.goes_on(user, *view.viewed(address), address.get("run"))
+            return self._live(view, user, address, seen or {}, NOTHING if told else _not_told())
 
         showing, own = self._handlers.showing, [self._trouble, self._stamp, self._seen]
         opening, again = (
@@ -123,9 +137,8 @@ class _Section:
 
     def _open(self, view: View, user: User, address: Address) -> list[Any]:
         """Fill a view as the address has it, and its inputs."""
-        action, job_name = view.viewed(address)
-        told = self._audit.viewed(user, action, job_name if job_name and JOB_NAME.fullmatch(job_name) else None)
-        trouble = NOTHING if told else _trouble("This was not written to the audit log: it cannot be written.")
+        told = self._looks.opened(user, *view.viewed(address), address.get("run"))
+        trouble = NOTHING if told else _not_told()
         try:
             opened = list(view.open(user, address))
         except AdminError as error:
@@ -152,6 +165,10 @@ class _Section:
 
 def _digest(value: Any) -> str:
     return hashlib.blake2b(repr(value).encode(), digest_size=16).hexdigest()
+
+
+def _not_told() -> Html:
+    return _trouble("This was not written to the audit log: it cannot be written.")
 
 
 def _trouble(text: str) -> Html:

@@ -63,6 +63,8 @@ const jobs = (() => {
     const first = byId("jobs-first");
     if (first) first.remove();
   };
+  // What a person asks for is opened anew, which the audit log is told of; but for what may be half typed.
+  const lookAgain = () => (["new", "edit"].includes(value("view")) ? refresh() : open());
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refresh();
   });
@@ -200,7 +202,7 @@ const jobs = (() => {
   key("h", "history", () => go("?view=history"));
   key("l", "logs", () => go("?view=logs"));
   key("n", "new job", () => go("?view=new"));
-  key("r", "look again now", refresh);
+  key("r", "look again now", lookAgain);
 
   // Messages go by themselves, errors when somebody has seen them: on a click or the next message.
   const told = () => {
@@ -232,5 +234,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, byId, changed, element, go, key, open, refresh, touch, value };
+  return { address, arrive, ask, byId, changed, element, go, key, lookAgain, open, refresh, touch, value };
 })();

@@ -53,7 +53,7 @@ const jobsHistory = (() => {
     filters.classList.toggle("folded", !open);
   };
   document.addEventListener("click", (event) => {
-    if (event.target.id === "jobs-history-again") jobs.refresh();
+    if (event.target.id === "jobs-history-again") jobs.lookAgain();
     if (event.target.id !== "jobs-history-fold") return;
     open = !open;
     showFold();
