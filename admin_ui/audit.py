@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from admin_ui.auth import User
-from admin_ui.errors import StorageError
+from admin_ui.errors import SchedulerSilent, StorageError
 from admin_ui.files import sync_folder
 from admin_ui.model import REQUEST_ID, iso
 
@@ -85,6 +85,15 @@ class AuditLog:
         """Note what came of a requested change; return whether it could be written. The change has been made."""
         return self._try(_line("outcome", line_id, user, action, job_name, details) | {"outcome": outcome})
 
+    def failed(self, line_id: str, user: User, action: str, job_name: str | None, error: BaseException) -> bool:
+        """Note which error came of a requested change; return whether it could be written.
+
+        The scheduler's silence is no failure: its request stays, and may be taken up yet.
+        """
+        outcome = "unanswered" if isinstance(error, SchedulerSilent) else "failed"
+        details = {"error": type(error).__name__, "text": str(error)}
+        return self.outcome(line_id, user, action, job_name, outcome, details)
+
     def refused(self, user: User | None, action: str, why: str, source: str, details: Details | None = None) -> bool:
         """Note that somebody was turned away, None for nobody known; return whether it could be written."""
         who = user or User("", frozenset(), source)
@@ -107,7 +116,7 @@ class AuditLog:
         try:
             yield line_id
         except BaseException as error:
-            self.outcome(line_id, user, action, job_name, "failed", {"error": type(error).__name__, "text": str(error)})
+            self.failed(line_id, user, action, job_name, error)
             raise
         self.outcome(line_id, user, action, job_name, "done")
 
@@ -120,10 +129,13 @@ class AuditLog:
         # What is not found is remembered, too: the line is written before anybody can know its id.
         return self._remember(line_id, self._search(line_id))
 
-    def name_of(self, line_id: str) -> str | None:
-        """Return who asked in the `requested` line with this id, None if no line that is kept has it."""
+    def who_cancelled(self, line_id: str, job_name: str) -> str | None:
+        """Return who asked in the line with this id for the end of that job's runs, None if nobody did.
+
+        Anybody who can write a request file can put the id of somebody's other request in it.
+        """
         asked = self.who_asked(line_id)
-        return asked.username if asked else None
+        return asked.username if asked and (asked.action, asked.job_name) == ("cancel_run", job_name) else None
 
     def confirmed_by(
         self, request_id: str | None, requested_by: str | None, *, job_name: str, action: str = "trigger_job"

@@ -389,6 +389,8 @@ class JobManagementService:
             self.overview()  # the first one of many definitions takes seconds, which nobody needs to wait for
         except StorageError as error:
             LOG.warning("overview: %s", error)
+        except Exception:
+            LOG.exception("overview")
         leftovers_at = 0.0
         while not self._stopping.wait(CLEAR_EVERY_SECONDS):
             try:
@@ -396,8 +398,10 @@ class JobManagementService:
                     leftovers_at = time.monotonic() + LEFTOVER_SECONDS
                     self.clear_leftovers(LEFTOVER_SECONDS)
                 self.clear_requests()
-            except (StorageError, OSError) as error:
+            except StorageError as error:
                 LOG.warning("requests: %s", error)
+            except Exception:  # whatever lies in these folders, the next look is a new one
+                LOG.exception("requests")
 
 
 def _schedule(schedule: str, zone: str) -> cron.Schedule:

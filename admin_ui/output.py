@@ -96,12 +96,12 @@ class Output:
     def lines(self, first: int, count: int) -> list[Line]:
         """Return up to `count` lines from number `first` (1 or more) on, at most 5,000.
 
-        The file is read up to there if it was not before.
+        Those that are not counted yet are not among them; a call counts on, as `line_count` does.
         """
         last = first + min(count, MOST_LINES) - 1
-        self._index.extend(self._file, self.size, last)
+        self._index.extend(self._file, min(self.size, self._index.counted + COUNT_BYTES), last)
         total = self._total()
-        first, last = max(1, first), last if total is None else min(last, total)
+        first, last = max(1, first), min(last, self._index.newlines + 1 if total is None else total)
         if first > last:
             return []
         lines, start = [], self._index.start_of(self._file, first)

@@ -116,6 +116,8 @@ class Requests:
             return None
         if not isinstance(document, dict):
             return None
-        request_id = document.get("request_id", f"{name}@{status.st_mtime_ns}")
+        # As the scheduler writes it: a name is bytes, and the journal holds text.
+        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+        request_id = document.get("request_id", f"{shown}@{status.st_mtime_ns}")
         request = Request(request_id, document.get("action", ""), document.get("job_name", ""))
         return request if all(isinstance(each, str) for each in request) else None

@@ -52,7 +52,7 @@ class Awaited:
         try:
             run_id = self._service.request_run(job_name, requested_by=user.username, request_id=line_id)
         except Exception as error:
-            self._note(user, line_id, job_name, "failed", {"error": type(error).__name__, "text": str(error)})
+            self._audit.failed(line_id, user, ACTION, job_name, error)
             raise
         self._follow(user, line_id, job_name, run_id)
         return run_id

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from admin_ui.model import from_iso
@@ -23,7 +23,13 @@ SETTLED = ("job_queued", "job_start")
 """What a run's end tells again."""
 
 
-def entries_html(entries: Sequence[Mapping[str, Any]], find: str, zone: str | None) -> tuple[Html, int]:
+Confirmed = Callable[[Mapping[str, Any]], bool]
+"""Whether the audit log holds the request that an entry answers, by the name that the entry gives."""
+
+
+def entries_html(
+    entries: Sequence[Mapping[str, Any]], find: str, zone: str | None, is_confirmed: Confirmed
+) -> tuple[Html, int]:
     """Return the entries, newest first, and how many of them there was room for."""
     over: set[str] = set()
     drawn: list[Html] = []
@@ -33,7 +39,7 @@ def entries_html(entries: Sequence[Mapping[str, Any]], find: str, zone: str | No
             continue
         if entry["event"] in ("job_complete", "job_start"):
             over.add(entry["run_id"])
-        drawn.append(_entry(entry, find, zone))
+        drawn.append(_entry(entry, find, zone, is_confirmed))
         room -= len(drawn[-1])
         if room < 0:
             return join(drawn), number + 1
@@ -81,10 +87,10 @@ def _clipped(line: str, find: str = "") -> Html:
     return html("{}{}{}", "…" if start else "", marked(part, find), "…" if len(line) > start + LONGEST_LINE else "")
 
 
-def _entry(entry: Mapping[str, Any], find: str, zone: str | None) -> Html:
+def _entry(entry: Mapping[str, Any], find: str, zone: str | None, is_confirmed: Confirmed) -> Html:
     if entry["event"] == "job_complete":
         return _run(entry, find, zone)
-    look, words = _told(entry, zone)
+    look, words = _told(entry, zone, is_confirmed)
     to = link("logs", run=entry.get("run_id") or "") if look == "running" else ""
     return html(
         '<article class="event"><p>{} {} <span class="num dim">{}</span>{}</p></article>',
@@ -119,7 +125,7 @@ def _run(entry: Mapping[str, Any], find: str, zone: str | None) -> Html:
     )
 
 
-def _told(entry: Mapping[str, Any], zone: str | None) -> tuple[str, Html]:
+def _told(entry: Mapping[str, Any], zone: str | None, is_confirmed: Confirmed) -> tuple[str, Html]:
     """Return the state that an entry other than a run's end tells of, if any, and its words."""
     event = entry["event"]
     if event == "job_start":
@@ -131,6 +137,8 @@ def _told(entry: Mapping[str, Any], zone: str | None) -> tuple[str, Html]:
         return event.removeprefix("job_"), html("{}{}", why, _span(entry, zone))
     what = "to cancel" if entry["action"] == "cancel" else "for a run"
     by = entry["requested_by"] or "Somebody"
+    if entry["requested_by"] and not is_confirmed(entry):
+        by += " (unconfirmed)"
     if event == "trigger_rejected":
         return "rejected", html("{} asked {}: {}", by, what, entry["detail"] or entry["reason"])
     return "", html("{} asked {}.", by, what)

@@ -66,7 +66,7 @@ def look(service: JobManagementService, address: Address) -> Look:
 
 def jobs_html(service: JobManagementService, audit: AuditLog, address: Address) -> Html:
     """Return the view as the first answer has it, without what needs a script. Raises StorageError."""
-    wrong, states, rows = look(service, address).parts(audit.name_of)
+    wrong, states, rows = look(service, address).parts(audit.who_cancelled)
     return html('{}<div class="jobs-toolbar">{}</div>{}', wrong, states, rows)
 
 
@@ -131,7 +131,7 @@ class JobsView:
         """Return all parts, and what can be done with the selected job."""
         seen = look(self._tools.service, address)
         actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused_since is not None)
-        return Shown([*seen.parts(self._tools.audit.name_of), *actions], seen.again_after())
+        return Shown([*seen.parts(self._tools.audit.who_cancelled), *actions], seen.again_after())
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""

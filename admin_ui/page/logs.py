@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
@@ -146,7 +146,7 @@ class LogsView:
             row=row,
             recent=recent,
             asked=asked(row.trigger, row.requested_by, confirmed=confirmed),
-            how=cancelled_by(row, audit.name_of),
+            how=cancelled_by(row, audit.who_cancelled),
             zone=self._zone(row.job_name),
             previous=next((each.run_id for each in earlier if each.run_id), None),
             newest=next((each.run_id for each in newest if each.run_id), None),
@@ -186,6 +186,11 @@ class LogsView:
 
     # A job, or all
 
+    def _is_confirmed(self, entry: Mapping[str, Any]) -> bool:
+        action = "cancel_run" if entry["action"] == "cancel" else "trigger_job"
+        request_id, name = entry["request_id"], entry["requested_by"]
+        return self._tools.audit.confirmed_by(request_id, name, job_name=entry["job_name"] or "", action=action)
+
     def _entries(self, address: Address) -> Html:
         job, find, status = address.get("job"), address.get("find"), SHOWN.get(address.get("show"))
         try:
@@ -195,7 +200,7 @@ class LogsView:
             found = self._service.find_job_logs(job, NEWEST, search=find or None, status=status)
         except ValidationError as error:
             return _trouble(error)
-        drawn, count = entries_html(found.entries, find, self._zone(job))
+        drawn, count = entries_html(found.entries, find, self._zone(job), self._is_confirmed)
         if not drawn:
             nothing = "No entry holds that." if find or status else "There are no log entries of this job yet."
             drawn = html('<p class="empty card">{}</p>', nothing)

@@ -34,13 +34,13 @@ PASSED_OVER = {
     "expired": "no place was free for as long as a request may wait",
 }
 CANCELLED_BY = re.compile(r"cancelled by request ([0-9a-f-]{36})")
-Who = Callable[[str], str | None]
-"""Who asked for the request of this id, as the audit log has it."""
+Who = Callable[[str, str], str | None]
+"""Who asked, in the request of this id, for the end of this job's runs, as the audit log has it."""
 
 TRIGGERS = {"schedule": "by schedule", "retry": "a retry", "catch_up": "catching up on a missed time"}
 
 
-def nobody(request_id: str) -> str | None:
+def nobody(request_id: str, job_name: str) -> str | None:
     """Know of nobody."""
     return None
 
@@ -89,7 +89,7 @@ def outcome(row: HistoryRow, who: Who = nobody) -> str:
 def cancelled_by(row: HistoryRow, who: Who) -> str:
     """Return `by anna` of a run that she cancelled; nothing if that is not known."""
     request = CANCELLED_BY.match(row.reason or "")
-    name = who(request[1]) if request else None
+    name = who(request[1], row.job_name) if request else None
     return f"by {name}" if name else ""
 
 

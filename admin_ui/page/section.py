@@ -27,6 +27,9 @@ from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
 LABEL = "Job Management"
+BY_HAND = "#click"
+"""Behind the address where a person asks to look again, and no timer."""
+
 MOMENT = Html('<p class="empty">One moment …</p>')
 
 
@@ -111,7 +114,8 @@ class _Section:
 
         def refresh(user: User, text: str, seen: dict[str, str]) -> list[Any]:
             address = parse(text)
-            told = self._looks.goes_on(user, *view.viewed(address), address.get("run"))
+            look = self._looks.opened if text.endswith(BY_HAND) else self._looks.goes_on
+            told = look(user, *view.viewed(address), address.get("run"))
             return self._live(view, user, address, seen or {}, NOTHING if told else _not_told())
 
         showing, own = self._handlers.showing, [self._trouble, self._stamp, self._seen]
@@ -131,7 +135,7 @@ class _Section:
             showing(refresh),
             [self._go, self._seen],
             [*own, *view.live],
-            js="(go, seen) => [jobs.address(), seen]",
+            js="(go, seen) => [jobs.asking(), seen]",
             **AT_ONCE,
         )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import urllib.request
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.admin_stack import ANNA, VIEWER, Admin, Visit
+from tests.admin_stack import ANNA, BEN, VIEWER, Admin, Visit
 from tests.daemon import Daemon, wait_for
 
 
@@ -180,3 +181,18 @@ def test_the_page_ends_with_the_service_and_works_again_when_it_is_back(browser,
         expect(page.locator("#jobs-silent")).to_have_count(0, timeout=40_000)
         expect(page.locator("#jobs-table")).to_contain_text("job")
         anna.context.close()
+
+
+def test_a_page_load_is_one_line_in_the_audit_log_with_its_scripts_or_without(browser, tmp_path):
+    with Daemon(tmp_path), Admin(tmp_path) as own:
+        urllib.request.urlopen(urllib.request.Request(f"{own.url}/", headers=ANNA)).close()
+        assert [line["action"] for line in own.audit()] == ["view_jobs"]
+        visit = Visit(browser, own.url, BEN)
+        page = visit.open("/")
+        expect(page.locator("#jobs-first")).to_have_count(0)
+        visit.context.close()
+
+        assert [(line["username"], line["action"]) for line in own.audit()] == [
+            ("anna", "view_jobs"),
+            ("ben", "view_jobs"),
+        ]

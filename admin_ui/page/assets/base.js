@@ -63,8 +63,17 @@ const jobs = (() => {
     const first = byId("jobs-first");
     if (first) first.remove();
   };
-  // What a person asks for is opened anew, which the audit log is told of; but for what may be half typed.
-  const lookAgain = () => (["new", "edit"].includes(value("view")) ? refresh() : open());
+  // A person, and not the timer, asks: the audit log is told of that.
+  let byHand = false;
+  const lookAgain = () => {
+    byHand = true;
+    refresh();
+  };
+  const asking = () => {
+    const how = byHand ? "#click" : "";
+    byHand = false;
+    return address() + how;
+  };
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refresh();
   });
@@ -234,5 +243,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, byId, changed, element, go, key, lookAgain, open, refresh, touch, value };
+  return { address, arrive, ask, asking, byId, changed, element, go, key, lookAgain, open, refresh, touch, value };
 })();

@@ -119,6 +119,20 @@ def test_lines_of_any_length_have_true_numbers_and_are_counted_out(outputs, file
             assert seen == [(number, len(line)) for number, line in enumerate(lines, 1)]
 
 
+def test_a_line_far_into_a_large_file_is_there_once_it_is_counted(outputs, file, monkeypatch):
+    monkeypatch.setattr(output, "COUNT_BYTES", 10)
+    monkeypatch.setattr(line_index, "CHUNK_BYTES", 5)
+    file.write_text("".join(f"{number:04}\n" for number in range(1, 21)))
+
+    seen: list[list[tuple[int | None, str]]] = []
+    while not seen or not seen[-1]:
+        with show(outputs) as found:
+            seen.append(texts(found.lines(15, 2)))
+
+    assert seen[-1][0] == (15, "0015")
+    assert len(seen) > 5  # each call read ten bytes on
+
+
 def test_a_large_file_is_counted_step_by_step_and_its_number_of_lines_never_wrong(outputs, file, monkeypatch):
     monkeypatch.setattr(output, "COUNT_BYTES", 10)
     monkeypatch.setattr(line_index, "CHUNK_BYTES", 4)

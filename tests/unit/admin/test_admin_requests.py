@@ -98,6 +98,14 @@ def test_a_request_without_an_id_is_known_by_its_name_and_time(requests, folder)
     assert requests.clear(lambda request: request == Request("a.json@5", "run", "job")) == 1
 
 
+def test_a_name_that_is_no_utf8_is_known_as_the_scheduler_writes_it(requests, folder):
+    name = os.fsdecode(b"\xff.json")
+    put(folder, name, document(None))
+    os.utime(folder / name, ns=(5, 5))
+
+    assert requests.clear(lambda request: request == Request(r"\xff.json@5", "run", "job")) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

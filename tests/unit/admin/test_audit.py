@@ -10,7 +10,7 @@ import pytest
 from admin_ui import audit
 from admin_ui.audit import Asked, AuditLog
 from admin_ui.auth import User
-from admin_ui.errors import StorageError
+from admin_ui.errors import SchedulerSilent, StorageError
 
 ANNA = User("anna", frozenset({"admin"}), "203.0.113.9")
 NOON = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -190,6 +190,13 @@ def test_change_notes_what_came_of_it(log, tmp_path):
     assert (failed["outcome"], failed["details"]["error"]) == ("failed", "KeyError")
 
 
+def test_the_schedulers_silence_is_no_failure(log, tmp_path):
+    with pytest.raises(SchedulerSilent), log.change(ANNA, "cancel_run", "backup"):
+        raise SchedulerSilent("no answer yet")
+
+    assert lines(tmp_path)[-1]["outcome"] == "unanswered"
+
+
 def test_change_does_not_begin_where_it_cannot_be_noted(tmp_path):
     (tmp_path / "audit").write_text("")
     begun = []
@@ -246,6 +253,16 @@ def test_a_name_is_confirmed_only_by_a_request_of_that_name_action_and_job(log):
         (line_id, None, "backup"),
     ):
         assert not log.confirmed_by(request_id, name, job_name=job_name)
+
+
+def test_who_cancelled_is_known_only_from_a_request_to_cancel_that_job(log):
+    cancel_id = log.requested(ANNA, "cancel_run", "backup")
+    trigger_id = log.requested(ANNA, "trigger_job", "backup")
+
+    assert log.who_cancelled(cancel_id, "backup") == "anna"
+    assert log.who_cancelled(cancel_id, "other") is None
+    assert log.who_cancelled(trigger_id, "backup") is None
+    assert log.who_cancelled("11111111-1111-1111-1111-111111111111", "backup") is None
 
 
 def test_who_asked_is_not_known_from_anything_but_a_requested_line(log):

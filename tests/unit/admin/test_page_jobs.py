@@ -137,7 +137,10 @@ def test_a_row_of_a_failed_job_has_the_word_that_made_it_fail_and_the_reason_wit
     ],
 )
 def test_an_end_is_said_in_a_few_words(fields, words):
-    assert outcome(run("a", **fields), {REQUEST: "anna"}.get) == words
+    assert (
+        outcome(run("a", **fields), lambda request_id, job_name: {(REQUEST, "a"): "anna"}.get((request_id, job_name)))
+        == words
+    )
 
 
 def test_each_state_has_a_word_of_its_own():

@@ -311,7 +311,7 @@ def test_an_unknown_run_is_named_safely():
 def test_a_runs_end_stands_for_its_start_and_the_rest_is_told_in_words():
     later = [complete("r1", stdout="out\n"), start("r1"), accepted("q1", "r1", requested_by="anna")]
     span = skipped(count=3, first_scheduled_time=time(-180))
-    made, count = entries_html([start("r2", 5), *later, span], "", None)
+    made, count = entries_html([start("r2", 5), *later, span], "", None, lambda entry: True)
 
     assert count == 5
     text = words(made)
@@ -320,8 +320,17 @@ def test_a_runs_end_stands_for_its_start_and_the_rest_is_told_in_words():
     assert "another run of the job was going or queued (3 times from 2026-06-01 11:57:00 UTC to" in text
 
 
+def test_a_name_that_the_audit_log_does_not_confirm_is_no_fact():
+    forged = accepted("q1", "r1", requested_by="anna")
+    nameless = accepted("q2", "r2", requested_by=None)
+    made, _ = entries_html([forged, nameless], "", None, lambda entry: False)
+
+    assert "anna (unconfirmed) asked for a run." in words(made)
+    assert "Somebody asked for a run." in words(made)
+
+
 def test_both_streams_of_an_entry_are_named_and_stderr_comes_first():
-    made, _ = entries_html([failure("r1", stdout="out\n", stderr=f"{HOSTILE}\n")], "", None)
+    made, _ = entries_html([failure("r1", stdout="out\n", stderr=f"{HOSTILE}\n")], "", None, lambda entry: False)
 
     assert re.findall('<span class="label">(.*?)</span>', made) == ["stderr", "stdout"]
     assert SHOWN in words(made)
@@ -329,7 +338,9 @@ def test_both_streams_of_an_entry_are_named_and_stderr_comes_first():
 
 
 def test_a_found_entry_shows_the_lines_that_hold_the_text():
-    made, _ = entries_html([complete("r1", stdout=many(100) + "Needle\n" + many(100))], "needle", None)
+    made, _ = entries_html(
+        [complete("r1", stdout=many(100) + "Needle\n" + many(100))], "needle", None, lambda entry: False
+    )
 
     assert re.findall("<mark>(.*?)</mark>", made) == ["Needle"]
     assert "line 7" not in made
@@ -338,14 +349,14 @@ def test_a_found_entry_shows_the_lines_that_hold_the_text():
 def test_a_rejected_request_says_why():
     fields: dict[str, Any] = {"request_id": "q1", "action": "run", "file": "q1.json", "job_name": "job", "run_id": None}
     entry = line("trigger_rejected", **fields, requested_by=None, reason="unknown_job", detail="there is no job 'x'")
-    made, _ = entries_html([entry], "", None)
+    made, _ = entries_html([entry], "", None, lambda entry: False)
 
     assert "Somebody asked for a run: there is no job 'x'" in words(made)
 
 
 def test_entries_take_no_more_room_than_there_is():
     entries = [failure(f"r{number}", stderr=("<" * 300 + "\n") * 30) for number in range(100)]
-    made, count = entries_html(entries, "", None)
+    made, count = entries_html(entries, "", None, lambda entry: False)
 
     assert 0 < count < 100
     assert len(made) < ENTRIES_ROOM * 1.2
