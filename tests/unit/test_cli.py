@@ -156,6 +156,29 @@ def test_a_reader_that_goes_away_is_no_traceback(jobs, logs):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        ("<&- >&- 2>&-", ["list"], 0),
+        ("<&- >&- 2>&-", ["health"], 1),
+        (">&-", ["--help"], 0),
+        ("2>&-", ["next", "nobody"], 1),
+        ("2>&-", ["magic"], 2),
+    ],
+)
+def test_a_verb_does_its_work_without_standard_streams(closed, arguments, code, jobs, logs):
+    command = f"{sys.executable} -m sidecar {' '.join(arguments)} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SCHEDULER_JOBS_DIR": str(jobs), "SCHEDULER_LOGS_DIR": str(logs)},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
 @pytest.mark.parametrize("verb", ["health", "validate", "next"])
 def test_light_verbs_import_nothing_heavy(verb, jobs):
     put(jobs, "job")
