@@ -378,6 +378,8 @@ class JobScheduler:
                 max_runs=settings.output_max_runs,
                 max_bytes=settings.output_max_bytes,
             )
+        except OSError:
+            pass  # too many files are open, or jobs meddle there; the next sweep may fare better
         except Exception as error:
             self._crashed(error)
 
