@@ -257,7 +257,6 @@ class JobScheduler:
             self.agenda.reanchor(now)
             newest = now
         self._clock_watch = ClockWatch(self.clock, newest)
-        self._obey_pause(now)
         self.agenda.restore(self.catalog.jobs, now)
         self.runs.recover()
         self.logger.log_startup(
