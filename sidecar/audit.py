@@ -266,7 +266,7 @@ class _Auditor:
         self._last_place = line.place
         self._counts["lines"] += 1
         entry = line.entry
-        if entry is None:
+        if entry is None or not _names_are_texts(entry):
             self._counts["torn_lines"] += 1
             return
         try:
@@ -636,6 +636,10 @@ class _Auditor:
 
     def _find(self, place: Place, rule: Rule, message: str) -> None:
         self._findings.append(Finding(place, rule, message))
+
+
+def _names_are_texts(entry: Entry) -> bool:
+    return all(isinstance(entry.get(field), str | None) for field in ("job_name", "run_id"))
 
 
 def _stamp(entry: Entry) -> datetime | None:

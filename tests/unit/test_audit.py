@@ -348,6 +348,28 @@ def test_lines_that_are_torn_are_counted():
     assert report.counts["torn_lines"] == 2
 
 
+@pytest.mark.parametrize("field", ["job_name", "run_id"])
+@pytest.mark.parametrize("value", [["x"], {"x": 1}, 5])
+def test_lines_whose_names_are_no_texts_are_torn_lines(field, value):
+    strange = [{**entry, field: value} for entry in (*run_at(1), passed("job_missed", at(1), at(1), at(1), 1))]
+    report = check(checkpoint(), *run_at(0), *strange, evidence=evidence("s0"))
+
+    assert report.findings == []
+    assert report.counts["torn_lines"] == 3
+
+
+def test_lines_about_the_end_of_the_calendar_are_no_crash():
+    end_of_days = NOON.replace(year=9999, month=12, day=31, hour=23, minute=59)
+    report = check(
+        checkpoint(),
+        passed("job_missed", at(0), at(0), end_of_days, 10**9),
+        {**rejected(NOON), "timestamp": "0001-01-01T00:00:00+05:00"},
+        worked_until=at(3),
+    )
+
+    assert rules(report) == [Rule.TIME_UNSCHEDULED]
+
+
 # What is broken
 
 BROKEN = {
