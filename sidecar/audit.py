@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from sidecar.clock import from_iso, iso
-from sidecar.cron import Schedule, parse
+from sidecar.cron import Schedule, parse, zone_named
 from sidecar.errors import ScheduleError
 from sidecar.human import count
 from sidecar.model import ConcurrencyPolicy, JobConfig, request_key
@@ -28,6 +28,7 @@ SLACK = timedelta(seconds=65)
 RUN_ID_TIME = re.compile(r"([0-9]{8}T[0-9]{6})-")
 """A run id begins with the time (UTC) at which its first attempt was decided on."""
 
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 TIMED = ("schedule", "catch_up")
 NEVER_STARTED = ("cancelled", "interrupted")
 
@@ -113,6 +114,7 @@ def audit(
     lines: Iterable[Line],
     *,
     terms: Mapping[str, Terms] | None = None,
+    later: Sequence[tuple[datetime, Mapping[str, Terms]]] = (),
     evidence: Sequence[tuple[Place, str]] = (),
     remembered: timedelta = timedelta(hours=1),
     worked_until: datetime | None = None,
@@ -120,11 +122,13 @@ def audit(
     """Return what is wrong with a journal; `lines` are those of all its files, oldest first.
 
     `terms` are those of known definitions by their sha256: only where the definition in force is among them can
-    a gap be told from a time that nobody asked for. `evidence` are run ids that jobs left somewhere; a job with
-    any evidence is held to leave it on every successful run, once. `remembered` is how long an answer counts
-    at least. `worked_until` is when a scheduler was last seen to work, neither paused nor stopping.
+    a gap be told from a time that nobody asked for. `later` are those that took their place and since when, oldest
+    first: a scheduler that starts with another TZ reads the same schedules in that zone. `evidence` are run ids that
+    jobs left somewhere; a job with any evidence is held to leave it on every successful run, once. `remembered` is
+    how long an answer counts at least after its request's file was last seen. `worked_until` is when a scheduler was
+    last seen to work, neither paused nor stopping.
     """
-    auditor = _Auditor(terms or {}, remembered)
+    auditor = _Auditor([(EARLIEST, terms or {}), *later], remembered)
     for line in lines:
         auditor.take(line)
     if worked_until is not None:
@@ -134,23 +138,41 @@ def audit(
 
 
 def worked_until(main: Iterable[Entry]) -> datetime | None:
-    """Return when a scheduler last showed, in the main log, that it worked: neither paused nor stopping."""
+    """Return when a scheduler last showed, in the main log, that it worked: neither paused nor stopping.
+
+    Only a heartbeat shows that. The first one comes after what a start or the end of a pause has to catch up.
+    """
     works = paused = False
     latest: datetime | None = None
     for entry in main:
         match entry["event"]:
             case "scheduler_started":
-                works = True
+                works, paused = True, False  # of one that was killed in a pause
             case "scheduler_stopping" | "scheduler_stopped" | "scheduler_crashed":
                 works = paused = False
             case "paused":
                 paused = True
             case "resumed":
                 paused = False
-        if works and not paused:
-            with contextlib.suppress(KeyError, TypeError, ValueError):
-                latest = from_iso(entry["timestamp"])
+            case "heartbeat" if works and not paused:
+                latest = _stamp(entry) or latest
     return latest
+
+
+def zones(main: Iterable[Entry], default: str) -> list[tuple[datetime, str]]:
+    """Return in which zones schedulers read the schedules of jobs that name none, each since the start that set it.
+
+    From the main log, oldest first; only `default` if it tells of no start. What lies before the first start that
+    it still has is taken to be that one's.
+    """
+    found: list[tuple[datetime, str]] = []
+    for entry in main:
+        since, zone = _stamp(entry), entry.get("timezone")
+        if entry["event"] != "scheduler_started" or since is None or not _is_zone(zone):
+            continue
+        if not found or found[-1][1] != zone:
+            found.append((since, str(zone)))
+    return found or [(EARLIEST, default)]
 
 
 def as_text(report: Report) -> Iterator[str]:
@@ -209,13 +231,16 @@ class _Record:
 
 @dataclass(slots=True)
 class _Answer:
+    """`at` is when it was given or, where a checkpoint says so, when its request's file was last seen."""
+
     place: Place
     at: datetime
 
 
 class _Auditor:
-    def __init__(self, terms: Mapping[str, Terms], remembered: timedelta) -> None:
-        self._terms = terms
+    def __init__(self, terms: Sequence[tuple[datetime, Mapping[str, Terms]]], remembered: timedelta) -> None:
+        self._all_terms = terms
+        self._terms = terms[0][1]
         self._remembered = remembered
         self._findings: list[Finding] = []
         self._counts: Counter[str] = Counter()
@@ -241,7 +266,7 @@ class _Auditor:
         self._last_place = line.place
         self._counts["lines"] += 1
         entry = line.entry
-        if entry is None:
+        if entry is None or not _names_are_texts(entry):
             self._counts["torn_lines"] += 1
             return
         try:
@@ -252,6 +277,7 @@ class _Auditor:
             self._is_anticipated = self._head is not None and moment <= self._head[1]
             if not self._is_anticipated:
                 self._flush_doubts()
+            self._terms = self._terms_at(moment)
             self._apply(line.place, entry, moment)
         except (KeyError, TypeError, AttributeError, ValueError):
             self._counts["torn_lines"] += 1
@@ -273,6 +299,9 @@ class _Auditor:
                 self._completed(place, entry)
             case "job_skipped" | "job_missed":
                 self._passed_over(place, entry)
+
+    def _terms_at(self, moment: datetime) -> Mapping[str, Terms]:
+        return next((terms for since, terms in reversed(self._all_terms) if since <= moment), self._all_terms[0][1])
 
     def _conflicts(self, before: Place) -> bool:
         """Return whether the present line contradicts what is known from `before`, rather than being its source.
@@ -317,6 +346,7 @@ class _Auditor:
     def _answered(self, place: Place, entry: Entry, moment: datetime) -> None:
         key = request_key(entry["action"], entry["job_name"], entry["request_id"])
         before = self._answers.get(key)
+        # How much longer the first answer counts, only its file could tell: until then it must be the only one.
         if before is not None and self._conflicts(before.place) and abs(moment - before.at) <= self._remembered:
             self._find(place, Rule.ANSWERED_TWICE, f"request {key.strip()} was answered before, in {before.place}")
         self._answers[key] = _Answer(place, moment)
@@ -478,6 +508,7 @@ class _Auditor:
             self._find(place, Rule.TIME_UNACCOUNTED, message)
 
     def expect_all_until(self, moment: datetime) -> None:
+        self._terms = self._terms_at(moment)
         for job_name, record in sorted(self._jobs.items()):
             terms = self._terms.get(record.sha256)
             if terms is None or terms.schedule is None:
@@ -556,7 +587,8 @@ class _Auditor:
                 message = f"the answer to request {key.strip()} in {forgotten.place} is not known here"
                 self._find(place, Rule.ANSWER_FORGOTTEN, message)
         for key, at in answers.items():
-            self._answers.setdefault(key, _Answer(place, at))
+            known = self._answers.setdefault(key, _Answer(place, at))
+            known.at = max(known.at, at)
 
     # Evidence
 
@@ -604,6 +636,25 @@ class _Auditor:
 
     def _find(self, place: Place, rule: Rule, message: str) -> None:
         self._findings.append(Finding(place, rule, message))
+
+
+def _names_are_texts(entry: Entry) -> bool:
+    return all(isinstance(entry.get(field), str | None) for field in ("job_name", "run_id"))
+
+
+def _stamp(entry: Entry) -> datetime | None:
+    try:
+        return from_iso(entry["timestamp"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _is_zone(name: object) -> bool:
+    try:
+        zone_named(name)
+    except ScheduleError:
+        return False
+    return True
 
 
 def _record(document: Mapping[str, str] | None, place: Place) -> _Record | None:

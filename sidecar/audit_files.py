@@ -6,13 +6,13 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from sidecar import journal
-from sidecar.audit import Entry, Line, Place, Terms, as_document, as_text, audit, terms_of, worked_until
+from sidecar.audit import Entry, Line, Place, Terms, as_document, as_text, audit, terms_of, worked_until, zones
 from sidecar.commands import read_definitions
 from sidecar.human import clean
 from sidecar.settings import Settings
@@ -27,9 +27,11 @@ def audit_journal(settings: Settings, evidence: Sequence[str], *, with_jobs: boo
     if not journal.files(path):
         raise FileNotFoundError(errno.ENOENT, "there is no journal to check", str(path))
     main = list(_entries(settings.logs_dir / journal.MAIN_LOG))
+    terms = _present_terms(settings, main) if with_jobs else []
     report = audit(
         read_journal(settings.logs_dir),
-        terms=_present_terms(settings, main) if with_jobs else None,
+        terms=terms[0][1] if terms else None,
+        later=terms[1:],
         evidence=[item for path in evidence for item in read_evidence(Path(path))],
         remembered=timedelta(seconds=settings.trigger_max_age_seconds),
         worked_until=worked_until(main),
@@ -54,12 +56,14 @@ def read_evidence(path: Path) -> list[tuple[Place, str]]:
     return [(place, run_id) for place, run_id in named if run_id]
 
 
-def _present_terms(settings: Settings, main: Sequence[Entry]) -> dict[str, Terms]:
-    # The scheduler's own zone, as it may well run with another TZ than whoever looks.
-    zones = [entry.get("timezone") for entry in main if entry["event"] == "scheduler_started"]
-    zone = zones[-1] if zones and isinstance(zones[-1], str) else settings.timezone
+def _present_terms(settings: Settings, main: Sequence[Entry]) -> list[tuple[datetime, Mapping[str, Terms]]]:
+    """Return the terms of the present definitions in the zone of each scheduler, and since when they counted."""
+    # Not in the zone of whoever looks, who may well have another TZ.
     definitions = read_definitions(settings).jobs.values()
-    return {definition.sha256: terms_of(definition.config, zone) for definition in definitions}
+    return [
+        (since, {definition.sha256: terms_of(definition.config, zone) for definition in definitions})
+        for since, zone in zones(main, settings.timezone)
+    ]
 
 
 def _entries(path: Path) -> Iterator[Entry]:

@@ -25,6 +25,7 @@ MOST_TIMES = 10_000
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the arguments say and return the exit code. Raises SystemExit, as argparse does, for wrong usage."""
+    _fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows only ASCII is no error
@@ -47,6 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EX_INTERRUPTED
     return code
+
+
+def _fill_standard_descriptors() -> None:
+    """Open the null device wherever stdin, stdout or stderr is closed (`>&-` in a shell).
+
+    Else the next files to be opened, the lock and the journal, get these numbers (open(2): the lowest that is free),
+    and what is meant for a terminal ends up in them. Lowest first, so that each gets its own number.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    # Python has None for what was closed when it started, and prints to stdout what is meant for a stderr of None.
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _say(message: str, code: int) -> int:

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 JUMP_SECONDS = 1.0
 """A difference between the two clocks that grew by more than this from one look to the next is no slewing."""
 
+REACHABLE_YEARS = range(1000, 9901)
+"""Of times that people ask for and are shown: each is one in every zone, and so are those centuries around it."""
+
 WAIT_OUT = timedelta(hours=3)
 """A clock that goes back by up to this is waited out, as Debian's cron does; beyond, schedules begin anew."""
 
@@ -66,4 +69,7 @@ def from_iso(text: str) -> datetime:
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"expected a time with an offset or Z, found {text!r}")
-    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    try:
+        return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"expected a time of the years 1 to 9999, found {text!r}") from None

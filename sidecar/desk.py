@@ -92,9 +92,11 @@ class Desk:
             self._look_again()
         if name not in self._jobs and name not in self._ledger.jobs:
             self._reject(request, Rejection.UNKNOWN_JOB, f"no job is called {name}")
+        elif request.run_id is None:
+            self._reject(request, Rejection.NOT_RUNNING, f"no run of {name} is going, queued or to be retried")
         else:
-            which = f"run {request.run_id}" if request.run_id else "no run"
-            self._reject(request, Rejection.NOT_RUNNING, f"{which} of {name} is going, queued or to be retried")
+            which = f"run {request.run_id} of {name}"
+            self._reject(request, Rejection.NOT_RUNNING, f"{which} is neither going nor queued nor to be retried")
 
     def _accept(self, request: Request, runs: list[Run]) -> None:
         run_ids = [run.run_id for run in runs]

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sidecar import policy
 from sidecar.catalog import Definition
-from sidecar.clock import from_iso
+from sidecar.clock import REACHABLE_YEARS, from_iso
 from sidecar.cron import Schedule, parse
 from sidecar.errors import Problem
 from sidecar.human import show_minute, show_second
@@ -110,11 +110,12 @@ def previous(schedule: Schedule, instant: datetime) -> datetime | None:
 
 
 def time_in(line: Entry, key: str) -> datetime | None:
-    """Return the time that an entry's field holds, None if it holds none."""
+    """Return the time that an entry's field holds, None if it holds none, or one that nobody can reckon with."""
     try:
-        return from_iso(line[key])
+        instant = from_iso(line[key])
     except (KeyError, TypeError, ValueError):
         return None
+    return instant if instant.year in REACHABLE_YEARS else None
 
 
 def stamp(line: Entry) -> datetime:

@@ -4,15 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any, BinaryIO
 
 from sidecar import journal
 from sidecar.clock import from_iso
+from sidecar.evidence import time_in
 
 Entry = dict[str, Any]
+
+LARGEST_NUMBER = 10**10  # as in job files; no duration, count or jump of ours is larger
+
+NEEDED = {
+    "job_queued": ("job_name", "run_id"),
+    "job_start": ("job_name", "run_id"),
+    "job_complete": ("job_name", "run_id", "status"),
+    "job_skipped": ("job_name",),
+    "job_missed": ("job_name",),
+}
+NEEDED_TIMES = {"job_complete": ("timestamp", "end_time")}
+"""The fields that the readers of an event cannot do without; of every event its timestamp."""
+
+KINDS: Mapping[str, type | UnionType] = {
+    "job_name": str,
+    "run_id": str,
+    "status": str,
+    "attempt": int,
+    "count": int,
+    "duration_seconds": int | float,
+    "seconds": int | float,
+    "errors": list | str,
+}
+"""What a field holds, in whatever event it stands, unless it is null."""
 
 
 def entries(path: Path, containing: Collection[bytes] = ()) -> Generator[Entry, None, None]:
@@ -48,12 +74,16 @@ def newest_by_job(path: Path, event: str, jobs: Collection[str]) -> dict[str, En
 
 
 def is_usable(entry: Entry) -> bool:
-    """Return whether the entry has a time, as every line of ours has."""
-    try:
-        from_iso(entry["timestamp"])
-    except (KeyError, TypeError, ValueError):
+    """Return whether the entry has a time, as every line of ours has, and what its readers need of its event.
+
+    Jobs can write into the logs as well; what they wrote there must keep nobody from reading the rest.
+    """
+    event = entry["event"]
+    if any(time_in(entry, field) is None for field in NEEDED_TIMES.get(event, ("timestamp",))):
         return False
-    return True
+    if any(entry.get(field) is None for field in NEEDED.get(event, ())):
+        return False
+    return all(_is_sound(entry[field], kind) for field, kind in KINDS.items() if entry.get(field) is not None)
 
 
 class Follower:
@@ -129,6 +159,12 @@ def _entries(file: BinaryIO, containing: Collection[bytes]) -> Iterator[Entry]:
             entry = journal.parse_line(line)
             if entry is not None and is_usable(entry):
                 yield entry
+
+
+def _is_sound(value: object, kind: type | UnionType) -> bool:
+    if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:  # nor is NaN
+        return False
+    return isinstance(value, kind)
 
 
 def _is_same(one: BinaryIO, other: BinaryIO) -> bool:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from sidecar.clock import REACHABLE_YEARS
+
 CLOCK_TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
 TIME_WANTED = "expected a time such as 02:00, 2026-01-31T02:00 or 2026-01-31T01:00:00Z"
+YEARS_WANTED = f"expected a time of the years {REACHABLE_YEARS[0]} to {REACHABLE_YEARS[-1]}"
 COLUMN_GAP = "  "
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but newline and tab, and what turns the direction of the text around it."""
@@ -31,6 +34,13 @@ def read_time(text: str, zone: ZoneInfo, now: datetime, *, past: bool = False) -
     the first of the two. Raises ValueError, saying what is expected.
     """
     text = text.strip()
+    moment = _moment(text, zone, now, past)
+    if (moment.wall or moment.instant).year not in REACHABLE_YEARS:
+        raise ValueError(f"{YEARS_WANTED}, found {clean(text)!r}")
+    return moment
+
+
+def _moment(text: str, zone: ZoneInfo, now: datetime, past: bool) -> Moment:
     try:
         if CLOCK_TIME.fullmatch(text):
             padded = f"0{text}" if text[1] == ":" else text
@@ -42,7 +52,9 @@ def read_time(text: str, zone: ZoneInfo, now: datetime, *, past: bool = False) -
         if moment.tzinfo is not None:
             return Moment(moment.astimezone(UTC))
         return Moment(_instant(moment, zone), moment)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        raise ValueError(f"{YEARS_WANTED}, found {clean(text)!r}") from None
+    except ValueError:
         raise ValueError(f"{TIME_WANTED}, found {clean(text)!r}") from None
 
 

@@ -235,7 +235,7 @@ class Outputs:
                     for entry in entries
                     if SAFE_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
                 ]
-        except FileNotFoundError:
+        except OSError:  # not there yet, or something that a job put in its place
             return []
 
     def _remove(self, run: _Stored, holding: Collection[tuple[int, int]], swept: Swept) -> None:

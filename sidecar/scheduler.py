@@ -257,7 +257,6 @@ class JobScheduler:
             self.agenda.reanchor(now)
             newest = now
         self._clock_watch = ClockWatch(self.clock, newest)
-        self._obey_pause(now)
         self.agenda.restore(self.catalog.jobs, now)
         self.runs.recover()
         self.logger.log_startup(
@@ -378,6 +377,8 @@ class JobScheduler:
                 max_runs=settings.output_max_runs,
                 max_bytes=settings.output_max_bytes,
             )
+        except OSError:
+            pass  # too many files are open, or jobs meddle there; the next sweep may fare better
         except Exception as error:
             self._crashed(error)
 
@@ -421,11 +422,17 @@ class JobScheduler:
     async def _drain_after(self, error: Exception) -> None:
         """Say what happened, then let the runs end as on SIGTERM. Nothing but waiting is done any more."""
         self.exit_code = EX_SOFTWARE
-        text = "".join(traceback.format_exception(error))
-        self.logger.event("scheduler_crashed", level="critical", reason=repr(error), traceback=text)
+        self._tell_crash(error)
         if not self.runs.draining:
             self.shutdown(f"an unhandled error: {error!r}")
         while not self.runs.idle:
             self.runs.launch()
-            self._look_after_the_rest(self.clock.now())
+            try:
+                self._look_after_the_rest(self.clock.now())
+            except Exception as another:  # or the same once more: its cause may well last, and the runs are to end
+                self._tell_crash(another)
             await asyncio.sleep(DRAIN_LOOK_SECONDS)
+
+    def _tell_crash(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        self.logger.event("scheduler_crashed", level="critical", reason=repr(error), traceback=text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ from sidecar.cron import zone_named
 from sidecar.errors import ScheduleError, SettingsError
 
 MAX_NUMBER = 10**15
+MAX_SECONDS = 10**10  # as in job files; a date less so many seconds is still one that Python has
+MAX_DAYS = MAX_SECONDS // 86_400
+MAX_BACKUPS = 10_000  # each rotation looks for all of them, in the event loop (6 us each)
+
+PLAIN_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +45,22 @@ class Settings:
         return self.jobs_dir / "triggers"
 
 
-def _whole(minimum: int) -> Callable[[str], int]:
+def _whole(minimum: int, maximum: int = MAX_NUMBER) -> Callable[[str], int]:
     def read(text: str) -> int:
         digits = text.isascii() and text.isdigit() and len(text) <= len(str(MAX_NUMBER))
-        if not digits or not minimum <= int(text) <= MAX_NUMBER:
-            raise ValueError(f"expected a whole number of at least {minimum}")
+        if not digits or not minimum <= int(text) <= maximum:
+            raise ValueError(f"expected a whole number of at least {minimum} and at most {maximum}")
         return int(text)
 
     return read
 
 
-def _seconds(minimum: float) -> Callable[[str], float]:
+def _number(minimum: float, maximum: int) -> Callable[[str], float]:
     def read(text: str) -> float:
-        wanted = f"expected a number of at least {minimum:g}"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(wanted) from None
-        if not minimum <= value <= MAX_NUMBER:
-            raise ValueError(wanted)
+        # float() alone would also take 1_0, 1e3, " 5 " and the digits of other scripts.
+        value = float(text) if PLAIN_NUMBER.fullmatch(text) else -1
+        if not minimum <= value <= maximum:
+            raise ValueError(f"expected a plain number of at least {minimum:g} and at most {maximum}")
         return value
 
     return read
@@ -87,13 +90,13 @@ READERS: dict[str, Callable[[str], Any]] = {
     "SCHEDULER_JOBS_DIR": _directory,
     "SCHEDULER_LOGS_DIR": _directory,
     "SCHEDULER_MAX_CONCURRENT_RUNS": _whole(1),
-    "SCHEDULER_SHUTDOWN_GRACE_SECONDS": _seconds(0),
+    "SCHEDULER_SHUTDOWN_GRACE_SECONDS": _number(0, MAX_SECONDS),
     "SCHEDULER_LOG_MAX_BYTES": _whole(1),
-    "SCHEDULER_LOG_BACKUPS": _whole(1),
+    "SCHEDULER_LOG_BACKUPS": _whole(1, MAX_BACKUPS),
     "SCHEDULER_INLINE_OUTPUT_BYTES": _whole(0),
-    "SCHEDULER_RESCAN_SECONDS": _seconds(0.1),
-    "SCHEDULER_TRIGGER_MAX_AGE_SECONDS": _seconds(1),
-    "SCHEDULER_OUTPUT_MAX_AGE_DAYS": _seconds(0),
+    "SCHEDULER_RESCAN_SECONDS": _number(0.1, MAX_SECONDS),
+    "SCHEDULER_TRIGGER_MAX_AGE_SECONDS": _number(1, MAX_SECONDS),
+    "SCHEDULER_OUTPUT_MAX_AGE_DAYS": _number(0, MAX_DAYS),
     "SCHEDULER_OUTPUT_MAX_RUNS": _whole(1),
     "SCHEDULER_OUTPUT_MAX_BYTES": _whole(0),
     "SCHEDULER_WATCH": _watch,

@@ -228,7 +228,7 @@ def _deadline(e: Evidence) -> str:
 
 def _going_at(e: Evidence, when: datetime) -> str:
     """Return which run of the job was going or queued."""
-    ended = {line["run_id"] for line in e.journal if line["event"] in ENDS and stamp(line) <= when}
+    ended = {line.get("run_id") for line in e.journal if line["event"] in ENDS and stamp(line) <= when}
     begun = [line for line in e.journal if line["event"] in BEGINNINGS and line.get("run_id") and stamp(line) <= when]
     going = [line for line in begun if line["run_id"] not in ended]
     if not going:

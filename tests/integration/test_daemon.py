@@ -299,6 +299,26 @@ def test_a_stdout_that_nobody_reads_blocks_nothing(tmp_path):
     assert process.returncode == 0
 
 
+def test_a_start_without_stdin_stdout_and_stderr_writes_nothing_else_into_the_journal_or_the_lock(tmp_path):
+    daemon = Daemon(tmp_path)
+    daemon.job("job", "echo out; echo err >&2")
+    command = [sys.executable, "-m", "sidecar", "start", "--jobs", str(daemon.jobs), "--logs", str(daemon.logs)]
+    with subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]) as process:
+        try:
+            daemon.run("job")
+            end = daemon.line("job_complete")
+        finally:
+            process.terminate()
+    raw = b"".join((daemon.logs / name).read_bytes() for name in ("scheduler_jobs.log", "scheduler_main.log"))
+    lines = [json.loads(line) for line in raw.splitlines()]
+
+    assert process.returncode == 0
+    assert (end["stdout"], end["stderr"]) == ("out\n", "err\n")
+    assert [line["event"] for line in lines].count("job_complete") == 1
+    assert [line["event"] for line in lines].count("scheduler_stopped") == 1
+    assert (daemon.logs / ".lock").read_bytes() == b""
+
+
 def test_the_journal_is_replayed_across_rotated_files(tmp_path):
     with Daemon(tmp_path, SCHEDULER_LOG_MAX_BYTES="6000", SCHEDULER_LOG_BACKUPS="3") as daemon:
         daemon.job("job", "head -c 1500 /dev/zero | tr '\\0' x", concurrency_policy="allow")

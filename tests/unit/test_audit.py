@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from sidecar import cli
-from sidecar.audit import Line, Place, Rule, Terms, as_document, as_text, audit, terms_of, worked_until
+from sidecar.audit import Line, Place, Rule, Terms, as_document, as_text, audit, terms_of, worked_until, zones
 from sidecar.clock import iso
+from sidecar.config import digest
 from sidecar.cron import parse
 from sidecar.model import JobConfig
 from tests.harness import NOON, play
@@ -18,6 +19,7 @@ SINCE = NOON - timedelta(seconds=30)
 EVERY_MINUTE = Terms(parse("* * * * *", "UTC"), may_overlap=False)
 TERMS = {"v1": EVERY_MINUTE}
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 
 
 def at(minute, second=0.0):
@@ -319,6 +321,22 @@ def test_request_may_come_again_when_its_answer_may_be_forgotten():
     assert report.findings == []
 
 
+def test_answer_counts_from_the_last_time_that_a_checkpoint_saw_its_file():
+    seen = checkpoint(NOON + HOUR, {}, answers={"run job q1": iso(NOON + HOUR)})
+    files = [[checkpoint(jobs={}), rejected(NOON)], [seen, rejected(NOON + HOUR + timedelta(minutes=30))]]
+
+    assert rules(check(files=files, remembered=HOUR)) == [Rule.ANSWERED_TWICE]
+
+
+def test_answer_must_be_known_for_as_long_as_it_counts_after_its_file_was_seen():
+    times = [NOON + hours * HOUR for hours in (1.5, 2)]
+    seen, forgotten = checkpoint(times[0], {}, answers={"run job q1": iso(times[0])}), checkpoint(times[1], {})
+    files = [[checkpoint(jobs={}), rejected(NOON)], [seen], [forgotten]]
+
+    assert rules(check(files=files, remembered=HOUR)) == [Rule.ANSWER_FORGOTTEN]
+    assert check(files=files, remembered=HOUR / 2).findings == []
+
+
 def test_gap_is_no_finding_while_the_definition_is_unknown():
     assert check(checkpoint(jobs={"job": record(sha256="other")}), *run_at(0), *run_at(9)).findings == []
 
@@ -328,6 +346,28 @@ def test_lines_that_are_torn_are_counted():
 
     assert report.findings == []
     assert report.counts["torn_lines"] == 2
+
+
+@pytest.mark.parametrize("field", ["job_name", "run_id"])
+@pytest.mark.parametrize("value", [["x"], {"x": 1}, 5])
+def test_lines_whose_names_are_no_texts_are_torn_lines(field, value):
+    strange = [{**entry, field: value} for entry in (*run_at(1), passed("job_missed", at(1), at(1), at(1), 1))]
+    report = check(checkpoint(), *run_at(0), *strange, evidence=evidence("s0"))
+
+    assert report.findings == []
+    assert report.counts["torn_lines"] == 3
+
+
+def test_lines_about_the_end_of_the_calendar_are_no_crash():
+    end_of_days = NOON.replace(year=9999, month=12, day=31, hour=23, minute=59)
+    report = check(
+        checkpoint(),
+        passed("job_missed", at(0), at(0), end_of_days, 10**9),
+        {**rejected(NOON), "timestamp": "0001-01-01T00:00:00+05:00"},
+        worked_until=at(3),
+    )
+
+    assert rules(report) == [Rule.TIME_UNSCHEDULED]
 
 
 # What is broken
@@ -492,13 +532,102 @@ def events(*names):
     [
         (["scheduler_started", "heartbeat"], 1),
         (["scheduler_started", "heartbeat", "scheduler_stopping", "heartbeat", "scheduler_stopped"], 1),
-        (["scheduler_started", "paused", "heartbeat"], 0),
-        (["paused", "scheduler_started", "heartbeat", "resumed"], 3),
+        (["scheduler_started", "heartbeat", "paused", "heartbeat"], 1),
+        (["scheduler_started", "heartbeat", "paused", "heartbeat", "resumed", "heartbeat"], 5),
+        (["scheduler_started", "paused", "heartbeat"], None),
         (["heartbeat"], None),
     ],
 )
 def test_scheduler_works_from_its_start_until_it_stops_or_is_paused(names, minute):
     assert worked_until(events(*names)) == (None if minute is None else at(minute))
+
+
+def test_scheduler_that_was_killed_in_a_pause_works_again_from_the_next_start():
+    killed = ["scheduler_started", "heartbeat", "paused", "heartbeat"]
+
+    assert worked_until(events(*killed, "scheduler_started", "heartbeat")) == at(5)
+
+
+def test_scheduler_that_starts_in_a_pause_has_not_worked_until_then():
+    killed = ["scheduler_started", "heartbeat", "paused", "heartbeat"]
+
+    assert worked_until(events(*killed, "scheduler_started", "paused", "heartbeat")) == at(1)
+
+
+def test_scheduler_says_that_it_starts_before_it_says_that_it_is_paused(tmp_path):
+    async def story(world):
+        (world.jobs / "PAUSE").touch()
+        await world.boot()
+
+    lines = play(tmp_path, story).main_lines("scheduler_started", "paused")
+
+    assert [entry["event"] for entry in lines] == ["scheduler_started", "paused"]
+
+
+# The zone
+
+
+def started(when, zone):
+    return line(when, "scheduler_started", timezone=zone)
+
+
+def test_zones_are_those_of_the_schedulers_from_their_starts():
+    main = [
+        started(at(0), "Asia/Tokyo"),
+        started(at(1), "Asia/Tokyo"),
+        line(at(2), "scheduler_started"),
+        started(at(3), "Nowhere/At_all"),
+        {"event": "scheduler_started", "timestamp": 5, "timezone": "UTC"},
+        started(at(4), "UTC"),
+    ]
+
+    assert zones(main, "Europe/Berlin") == [(at(0), "Asia/Tokyo"), (at(4), "UTC")]
+
+
+def test_zone_is_the_default_where_no_start_is_known():
+    assert [zone for _, zone in zones([line(at(0), "heartbeat")], "Europe/Berlin")] == ["Europe/Berlin"]
+
+
+def test_each_line_is_held_against_the_schedule_in_the_zone_of_its_scheduler():
+    utc, tokyo, london = (
+        {"v1": Terms(parse("0 12 * * *", zone), may_overlap=False)} for zone in ("UTC", "Asia/Tokyo", "Europe/London")
+    )
+    noon_in_tokyo, next_noon_in_london = NOON + 15 * HOUR, NOON + 23 * HOUR
+    changed, changed_again = NOON + 12 * HOUR, NOON + 20 * HOUR
+    entries = [
+        checkpoint(),
+        start(NOON, "u", trigger="schedule", scheduled=NOON),
+        end(NOON, "u"),
+        start(noon_in_tokyo, "t", trigger="schedule", scheduled=noon_in_tokyo),
+        end(noon_in_tokyo, "t"),
+    ]
+    lines = [Line(Place(FILE, number), entry) for number, entry in enumerate(entries, 1)]
+
+    def found(*later):
+        return rules(audit(lines, terms=utc, later=later, worked_until=next_noon_in_london + 2 * MINUTE))
+
+    assert found((changed, tokyo)) == []
+    assert found() == [Rule.TIME_UNSCHEDULED]
+    assert found((changed, tokyo), (changed_again, london)) == [Rule.TIME_UNACCOUNTED]
+
+
+def test_verb_reads_schedules_in_the_zone_that_was_set_at_the_time(tmp_path, capsys):
+    jobs, logs = tmp_path / "jobs", tmp_path / "logs"
+    jobs.mkdir()
+    logs.mkdir()
+    job = {"name": "job", "schedule": "0 12 * * *", "command": "true", "working_directory": "/", "enabled": True}
+    data = json.dumps(job).encode()
+    (jobs / "job.json").write_bytes(data)
+    run = [start(NOON, "r", trigger="schedule", scheduled=NOON), end(NOON, "r")]
+    journal = [checkpoint(jobs={"job": record(sha256=digest(data))}), *run]
+    main = [started(SINCE, "UTC"), started(at(5), "Asia/Tokyo")]
+    (logs / FILE).write_text("".join(json.dumps(entry) + "\n" for entry in journal))
+    (logs / "scheduler_main.log").write_text("".join(json.dumps(entry) + "\n" for entry in main))
+    code = cli.main(["audit-journal", "--logs", str(logs), "--jobs", str(jobs)])
+
+    out = capsys.readouterr().out
+    assert code == 0, out
+    assert "1 scheduled time (1 compared" in out
 
 
 # The verb

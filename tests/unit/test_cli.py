@@ -10,6 +10,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -154,6 +155,29 @@ def test_a_reader_that_goes_away_is_no_traceback(jobs, logs):
 
     assert done.stdout.startswith("JOB ")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("closed", "arguments", "code"),
+    [
+        ("<&- >&- 2>&-", ["list"], 0),
+        ("<&- >&- 2>&-", ["health"], 1),
+        (">&-", ["--help"], 0),
+        ("2>&-", ["next", "nobody"], 1),
+        ("2>&-", ["magic"], 2),
+    ],
+)
+def test_a_verb_does_its_work_without_standard_streams(closed, arguments, code, jobs, logs):
+    command = f"{sys.executable} -m sidecar {' '.join(arguments)} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "SCHEDULER_JOBS_DIR": str(jobs), "SCHEDULER_LOGS_DIR": str(logs)},
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
 
 
 @pytest.mark.parametrize("verb", ["health", "validate", "next"])
@@ -413,6 +437,25 @@ def test_next_says_that_the_jobs_file_is_invalid(sidecar, jobs):
     assert "other.json: enabled" in err
 
 
+@pytest.mark.parametrize("verb", [["next", "job", "--after"], ["why", "job"]])
+@pytest.mark.parametrize("text", ["0001-01-01T00:00", "0001-01-01T00:00Z", "9999-12-31T23:59Z", "0999-12-31"])
+def test_a_time_at_the_ends_of_the_calendar_is_wrong_usage(sidecar, jobs, verb, text):
+    put(jobs, "job", timezone="America/New_York")
+    code, _, err = sidecar(*verb, text)
+
+    assert code == 2
+    assert f"expected a time of the years 1000 to 9900, found '{text}'" in err
+
+
+@pytest.mark.parametrize("text", ["1000-01-01", "9900-12-31T23:59"])
+def test_a_time_long_ago_or_far_ahead_has_its_answer(sidecar, jobs, logs, text):
+    put(jobs, "job", timezone="America/New_York")
+    (logs / JOURNAL).write_text(line("checkpoint", datetime(1000, 1, 2, tzinfo=UTC), full=True, jobs={}))
+
+    assert sidecar("next", "job", "--after", text)[0] == 0
+    assert sidecar("why", "job", text)[0] == 0
+
+
 @pytest.mark.parametrize("text", ["tomorrow", "25:00", "2026-13-01", ""])
 def test_a_time_that_cannot_be_read_is_wrong_usage(sidecar, jobs, text):
     put(jobs, "job")
@@ -437,6 +480,85 @@ def test_why_answers_from_the_journal(sidecar, jobs, logs):
 
     assert code == 0
     assert "It ran.\nRun r1 started on time" in out
+
+
+AT = iso(datetime(2026, 6, 1, 12, tzinfo=UTC))
+STRANGE_FIELDS: dict[str, dict[str, Any]] = {
+    "job_queued": {"run_id": "s1", "trigger": "schedule", "scheduled_time": AT, "first_run_id": "s1"},
+    "job_start": {
+        "run_id": "s2",
+        "trigger": "schedule",
+        "scheduled_time": AT,
+        "start_time": AT,
+        "attempt": 1,
+        "first_run_id": "r1",
+    },
+    "job_complete": {
+        "run_id": "r1",
+        "status": "failure",
+        "exit_code": 1,
+        "signal": None,
+        "end_time": AT,
+        "duration_seconds": 1.5,
+        "retry_at": AT,
+        "attempt": 1,
+        "first_run_id": "r1",
+    },
+    "job_skipped": {
+        "run_id": None,
+        "first_scheduled_time": AT,
+        "scheduled_time": AT,
+        "count": 2,
+        "reason": "already_running",
+    },
+    "job_missed": {"run_id": None, "first_scheduled_time": AT, "scheduled_time": AT, "count": 2},
+    "trigger_accepted": {"run_id": "r1", "action": "run", "request_id": "q", "requested_by": "x"},
+    "checkpoint": {"full": False, "jobs": {"job": {"handled": AT, "since": AT, "sha256": ""}}},
+    "clock_jump": {"seconds": 5.0, "reanchored": True},
+    "config_error": {"file": "job.json", "errors": [{"field": "x"}]},
+    "paused": {"file": "PAUSE"},
+}
+STRANGE_VALUES = ["x", ["x"], float("inf"), "9999-12-31T23:59:59Z"]
+
+
+def strange_lines(event):
+    """Yield lines of the event with a strange value in each of the fields, without each of them, without any."""
+    fields = {"timestamp": AT, "job_name": "job", **STRANGE_FIELDS[event]}
+    for field in fields:
+        yield from (json.dumps({"event": event, **fields, field: value}) + "\n" for value in STRANGE_VALUES)
+        yield json.dumps({"event": event, **{name: each for name, each in fields.items() if name != field}}) + "\n"
+    yield json.dumps({"event": event, "timestamp": AT, "job_name": "job"}) + "\n"
+
+
+@pytest.mark.parametrize("event", STRANGE_FIELDS)
+def test_strange_lines_that_a_job_wrote_into_the_logs_are_no_traceback(sidecar, jobs, logs, event):
+    put(jobs, "job", schedule="0 12 * * *")
+    empty: dict[str, Any] = {"jobs": {}, "open": [], "pending": [], "retries": [], "cancelled": [], "answers": {}}
+    run = {"job_name": "job", "trigger": "schedule", "scheduled_time": AT, "first_run_id": "r1", "attempt": 1}
+    skipped = {"job_name": "job", "run_id": None, "first_scheduled_time": AT, "scheduled_time": AT, "count": 1}
+    before = [line("checkpoint", datetime(2026, 5, 1, tzinfo=UTC), full=True, version=1, **empty)]
+    if event not in ("job_skipped", "job_missed"):  # which count where nothing ran
+        before.append(line("job_start", run_id="r1", start_time=AT, **run))
+    after = line("job_skipped", reason="already_running", **skipped)
+    for strange in strange_lines(event):
+        for log in (JOURNAL, MAIN_LOG):
+            (logs / log).write_text("".join([*before, strange, after]))
+
+        # A checkpoint that cannot be read is an error with a message for `list`, which replays the journal.
+        assert sidecar("list")[0] in ((0, 1) if event == "checkpoint" else (0,)), strange
+        assert sidecar("why", "job", AT)[0] == 0, strange
+        assert sidecar("audit-journal")[0] in (0, 1), strange
+
+
+def test_list_shows_the_last_usable_result(sidecar, jobs, logs):
+    put(jobs, "job")
+    (logs / JOURNAL).write_text(
+        complete("job", status="failure", exit_code=3)
+        + line("job_complete", job_name=["job"])
+        + line("job_complete", job_name="job")
+    )
+
+    assert "failure (exit code 3)" in sidecar("list")[1]
 
 
 def test_why_works_with_the_job_gone(sidecar, logs):

@@ -95,16 +95,24 @@ def test_touching_a_jobs_name_is_a_request_and_touching_it_again_another(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("fields", "reason"),
+    ("fields", "reason", "detail"),
     [
-        ({"job_name": "nothing"}, "unknown_job"),
-        ({"job_name": "off"}, "disabled"),
-        ({"job_name": "job", "action": "cancel"}, "not_running"),
-        ({"job_name": "nothing", "action": "cancel"}, "unknown_job"),
-        ({"job_name": "job", "action": "cancel", "run_id": "gone"}, "not_running"),
+        ({"job_name": "nothing"}, "unknown_job", "no job is called nothing"),
+        ({"job_name": "off"}, "disabled", "off.json has enabled: false"),
+        (
+            {"job_name": "job", "action": "cancel"},
+            "not_running",
+            "no run of job is going, queued or to be retried",
+        ),
+        ({"job_name": "nothing", "action": "cancel"}, "unknown_job", "no job is called nothing"),
+        (
+            {"job_name": "job", "action": "cancel", "run_id": "gone"},
+            "not_running",
+            "run gone of job is neither going nor queued nor to be retried",
+        ),
     ],
 )
-def test_a_request_that_makes_no_sense_is_rejected_with_its_reason(tmp_path, fields, reason):
+def test_a_request_that_makes_no_sense_is_rejected_with_its_reason(tmp_path, fields, reason, detail):
     async def story(world):
         world.job("off", enabled=False)
         await booted(world)
@@ -114,7 +122,7 @@ def test_a_request_that_makes_no_sense_is_rejected_with_its_reason(tmp_path, fie
     world = play(tmp_path, story)
 
     assert answers(world) == [("r1.json", reason)]
-    assert world.lines("trigger_rejected")[0]["detail"]
+    assert world.lines("trigger_rejected")[0]["detail"] == detail
 
 
 def test_a_file_that_is_no_request_is_answered_invalid_after_it_stood(tmp_path):

@@ -347,6 +347,15 @@ def test_sweep_of_nothing_does_nothing(outputs: Outputs) -> None:
     assert sweep(outputs) == Swept()
 
 
+def test_sweep_does_nothing_where_a_job_put_something_else_in_the_trees_place(outputs: Outputs, tmp_path: Path) -> None:
+    (tmp_path / "output").touch()
+    assert sweep(outputs) == Swept()
+
+    (tmp_path / "output").unlink()
+    (tmp_path / "output").symlink_to("output")
+    assert sweep(outputs) == Swept()
+
+
 def test_sweep_removes_what_is_older_than_the_age_limit(outputs: Outputs, tmp_path: Path) -> None:
     store(tmp_path, "job", "old", age_days=30.1)
     store(tmp_path, "job", "new", age_days=29.9)

@@ -1,12 +1,14 @@
 """What becomes of scheduled times: runs, skips, misses, queues, pauses, clock jumps, restarts."""
 
 import asyncio
+import errno
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from sidecar.model import Status
+from sidecar.scheduler import EX_OK, EX_SOFTWARE
 from tests.harness import NOON, REFUSED_COMMAND, play
 
 HOUR = timedelta(hours=1)
@@ -1016,3 +1018,56 @@ def test_a_shutdown_in_the_middle_of_a_storm_leaves_the_rest_to_the_next_schedul
         assert len(world.lines("job_start")) == 100
 
     play(tmp_path, story, max_concurrent_runs=200)
+
+
+def test_a_crash_whose_cause_lasts_leaves_the_runs_to_end_with_their_lines(tmp_path):
+    async def story(world):
+        failures = asyncio.Queue[datetime]()
+
+        def fail(now):
+            failures.put_nowait(now)
+            raise OverflowError("date value out of range")
+
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        (run_id,) = world.running
+        world.scheduler._heartbeat = fail
+        world.clock.advance(60)
+        working = asyncio.create_task(world.scheduler.start())
+        await failures.get()
+        world.clock.advance(60)
+        await failures.get()
+        world.target.processes[run_id].finish()
+        await working
+
+        assert world.scheduler.exit_code == EX_SOFTWARE
+
+    world = play(tmp_path, story)
+
+    assert [line["status"] for line in world.lines("job_complete")] == ["success"]
+    assert len(world.main_lines("scheduler_crashed")) == 2
+    assert world.main_lines("scheduler_stopped")
+
+
+def test_a_sweep_of_old_output_that_fails_is_tried_again_and_no_crash(tmp_path):
+    async def story(world):
+        swept = asyncio.Queue[int]()
+
+        async def fail(*_, **limits):
+            swept.put_nowait(limits["max_runs"])
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        await world.boot()
+        world.scheduler._outputs.sweep = fail
+        working = asyncio.create_task(world.scheduler.start())
+        for _ in range(2):
+            world.clock.advance(minutes=11)
+            world.scheduler.wake()
+            await swept.get()
+        world.scheduler.shutdown()
+        await working
+
+        assert world.scheduler.exit_code == EX_OK
+
+    assert play(tmp_path, story).main_lines("scheduler_crashed") == []

@@ -29,7 +29,7 @@ def test_every_variable_sets_a_field_of_its_own():
         "SCHEDULER_WATCH": "polling",
         "TZ": "Europe/Berlin",
     }
-    given = {name: values.get(name, "7777777") for name in READERS}
+    given = {name: values.get(name, "7777") for name in READERS}
 
     settings = from_environment(given)
 
@@ -49,6 +49,18 @@ def test_every_variable_sets_a_field_of_its_own():
         ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "nan"),
         ("SCHEDULER_RESCAN_SECONDS", "inf"),
         ("SCHEDULER_RESCAN_SECONDS", "0"),
+        ("SCHEDULER_RESCAN_SECONDS", "1_0"),
+        ("SCHEDULER_RESCAN_SECONDS", " 5 "),
+        ("SCHEDULER_RESCAN_SECONDS", "1e3"),
+        ("SCHEDULER_RESCAN_SECONDS", "\u0663"),
+        ("SCHEDULER_RESCAN_SECONDS", "+5"),
+        ("SCHEDULER_RESCAN_SECONDS", "5\n"),
+        ("SCHEDULER_RESCAN_SECONDS", "10000000000.1"),
+        ("SCHEDULER_SHUTDOWN_GRACE_SECONDS", "100000000000"),
+        ("SCHEDULER_TRIGGER_MAX_AGE_SECONDS", "100000000000"),
+        ("SCHEDULER_TRIGGER_MAX_AGE_SECONDS", "9" * 5000),
+        ("SCHEDULER_OUTPUT_MAX_AGE_DAYS", "115741"),
+        ("SCHEDULER_LOG_BACKUPS", "10001"),
         ("SCHEDULER_WATCH", "magic"),
         ("SCHEDULER_JOBS_DIR", "a\0b"),
         ("TZ", "CET-1CEST"),
@@ -64,6 +76,22 @@ def test_a_bad_value_is_an_error_that_names_the_variable_and_shows_the_value(nam
     assert str(error.value).startswith(f"{name}: expected ")
     assert repr(value[:50])[1:-1] in str(error.value)
     assert len(str(error.value)) < 300
+
+
+def test_the_largest_and_the_smallest_numbers_are_good_and_fractions_too():
+    settings = from_environment(
+        {
+            "SCHEDULER_RESCAN_SECONDS": "0.1",
+            "SCHEDULER_SHUTDOWN_GRACE_SECONDS": "10000000000",
+            "SCHEDULER_TRIGGER_MAX_AGE_SECONDS": "10000000000.0",
+            "SCHEDULER_OUTPUT_MAX_AGE_DAYS": "115740",
+            "SCHEDULER_LOG_BACKUPS": "10000",
+        }
+    )
+
+    assert settings.rescan_seconds == 0.1
+    assert settings.shutdown_grace_seconds == settings.trigger_max_age_seconds == 1e10
+    assert (settings.output_max_age_days, settings.log_backups) == (115_740, 10_000)
 
 
 def test_names_that_kubernetes_sets_for_a_service_called_scheduler_do_no_harm():
