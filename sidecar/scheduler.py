@@ -200,7 +200,7 @@ class JobScheduler:
         if self.runs.draining:
             self._end_all_at = now
         else:
-            self.runs.draining = True
+            self.runs.drain()
             self.exit_reason = reason
             self._end_all_at = now + self.settings.shutdown_grace_seconds
             self.logger.event("scheduler_stopping", reason=reason)

@@ -331,24 +331,6 @@ def test_while_draining_cancels_still_work(tmp_path):
 # A journal that cannot be written
 
 
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that can be filled: fsync and further growth of the journal fail while `full`."""
-
-    class Disk:
-        full = False
-
-    real = os.fsync
-
-    def fsync(descriptor):
-        if Disk.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return Disk
-
-
 def test_requests_stay_unanswered_while_the_journal_cannot_be_written(tmp_path, disk):
     async def story(world):
         await booted(world, schedule="* * * * *")
