@@ -49,7 +49,8 @@ class Agenda:
 
     def restore(self, definitions: Mapping[str, Definition], now: datetime) -> None:
         """Take the definitions that a start found: unchanged ones go on where the journal ends, others begin now."""
-        self._latest = max([now, *(record.handled for record in self._ledger.jobs.values())])
+        # Not only what the jobs have behind them: one that was removed has no record, and may be put back.
+        self._latest = max(now, self._ledger.newest() or now)
         changed = [name for name in self._ledger.jobs if name not in definitions]
         for name in changed:
             del self._ledger.jobs[name]
@@ -126,7 +127,7 @@ class Agenda:
         self._latest = now
         for record in self._ledger.jobs.values():
             record.handled = now
-        self._logger.record_jobs(list(self._ledger.jobs))
+        self._logger.record_jobs(list(self._ledger.jobs), clock=now)
         self._unplanned = list(self._entries)
         self.plan()
 

@@ -77,8 +77,8 @@ class Ledger:
 
     `open` runs have a start line and no end; `pending` were accepted or queued; `retries` wait for `Run.since`.
     `answers` maps a request's key to when it was answered or, if later, its file last seen; `cancelled` holds the runs
-    with an accepted cancel; `last_seen` is the newest line's time, so that a clock set back while the scheduler was
-    down is noticed.
+    with an accepted cancel; `last_seen` is the latest time of any line, so that a clock set back while the scheduler
+    was down is noticed.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,8 @@ class Ledger:
 
     def apply(self, line: Mapping[str, Any]) -> None:
         """Take one journal line into account. Raises KeyError, TypeError or ValueError for a malformed one."""
-        self.last_seen = from_iso(line["timestamp"])
+        moment = from_iso(line["timestamp"])
+        self.last_seen = max(moment, self.last_seen or moment)
         match line["event"]:
             case "trigger_accepted":
                 self._accepted(line)
@@ -110,7 +111,7 @@ class Ledger:
                 self._checkpoint(line)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return the fields of a full checkpoint: applied to an empty ledger, they give this one."""
+        """Return the fields of a full checkpoint: applied to an empty ledger, they give this one, but for the time."""
         return {
             "full": True,
             "version": VERSION,
@@ -215,6 +216,9 @@ class Ledger:
             self.cancelled = set(line["cancelled"])
             self.answers = {key: from_iso(when) for key, when in line["answers"].items()}
             self.jobs = {}
+        # Said, not guessed from the times of lines: after a clock went back too far to be waited out, it is lower.
+        if "clock" in line:
+            self.last_seen = from_iso(line["clock"])
         for name, record in line["jobs"].items():
             if record is None:
                 self.jobs.pop(name, None)

@@ -189,6 +189,14 @@ def test_a_full_checkpoint_replaces_what_was_known():
     assert ledger.checkpoint() == Ledger().checkpoint()
 
 
+def test_the_latest_time_seen_stays_when_lines_go_back_until_a_checkpoint_says_otherwise():
+    ledger = ledger_of(line("job_skipped", 10, job_name="job", run_id=None, scheduled_time=None), start())
+    before = ledger.last_seen
+    ledger.apply(line("checkpoint", full=False, jobs={}, clock=iso(NOON)))
+
+    assert (before, ledger.last_seen) == (NOON + timedelta(minutes=10), NOON)
+
+
 def test_a_partial_checkpoint_sets_and_removes_only_the_jobs_that_it_names():
     ledger = ledger_of(start())
     record = {"handled": iso(NOON), "sha256": "new", "since": iso(NOON)}

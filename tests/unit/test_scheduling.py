@@ -607,6 +607,51 @@ def test_small_steps_back_add_up_across_restarts(tmp_path):
     assert [line["reanchored"] for line in world.main_lines("clock_jump")] == [True]
 
 
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_job_that_is_put_back_while_the_clock_catches_up_runs_no_time_twice_across_a_restart(tmp_path, rotates):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        await world.finish(world.running[0])
+        world.remove_job()
+        await world.settle()
+        world.clock.set_wall(NOON + 50 * MINUTE)
+        await world.step()
+        if rotates:
+            world.scheduler.logger._journal_file.doRollover()
+        await world.boot()
+        world.job()
+        await world.step()
+        await world.at(NOON + HOUR)
+        assert world.running == []
+        await world.at(NOON + 2 * HOUR)
+
+    starts = play(tmp_path, story).lines("job_start")
+    assert [line["scheduled_time"] for line in starts] == [at(NOON + HOUR), at(NOON + 2 * HOUR)]
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_schedules_that_began_anew_are_believed_after_a_restart(tmp_path, rotates):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        await world.finish(world.running[0])
+        world.clock.set_wall(NOON - 24 * HOUR)
+        await world.step()
+        if rotates:
+            world.scheduler.logger._journal_file.doRollover()
+        world.job(description="changed")
+        await world.boot()
+        await world.at(NOON - 23 * HOUR)
+
+    world = play(tmp_path, story)
+
+    assert len(world.main_lines("clock_jump")) == 1
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + HOUR), at(NOON - 23 * HOUR)]
+
+
 def test_a_pending_retry_waits_no_longer_than_its_delay_when_the_clock_was_put_back(tmp_path):
     async def story(world):
         world.job(schedule="0 0 1 1 *", retries={"initial_delay_seconds": 60, "max_delay_seconds": 60})
