@@ -115,10 +115,14 @@ class Agenda:
                 self._plan(name, entry)
 
     def resume(self, now: datetime) -> None:
-        """End a pause: the times that it held back are skipped, one line a job."""
+        """End a pause: the times that it held back are skipped, one line a job. A jitter still to come goes on."""
         self.paused = False
-        for name in self._entries:
-            self._write_off(name, now, Reason.PAUSED)
+        for name, entry in self._entries.items():
+            span = self._unstarted(name, now)
+            if span is not None and policy.due_at(entry.definition.config, entry.schedule, span.last) > now:
+                span = self._without_last(name, span) if span.count > 1 else None
+            if span is not None:
+                self._write("job_skipped", name, span, Reason.PAUSED)
             self._unplanned.append(name)
         self.plan()
 
@@ -208,13 +212,17 @@ class Agenda:
 
     def _write_off(self, name: str, now: datetime, reason: Reason) -> None:
         """Skip what was due up to now and has not started: held back by a pause, or waiting for its jitter."""
+        span = self._unstarted(name, now)
+        if span is not None:
+            self._write("job_skipped", name, span, Reason.PAUSED if self.paused else reason)
+
+    def _unstarted(self, name: str, now: datetime) -> Span | None:
+        """Return the job's scheduled times up to now that are not accounted for."""
         entry = self._entries.get(name)
         planned = self._timetable.planned(name)
         if entry is None or planned is None or planned.scheduled_time > now:
-            return
-        span = entry.schedule.span(self._ledger.jobs[name].handled, now)
-        if span is not None:
-            self._write("job_skipped", name, span, Reason.PAUSED if self.paused else reason)
+            return None
+        return entry.schedule.span(self._ledger.jobs[name].handled, now)
 
     def _miss(self, name: str, span: Span, reason: Reason) -> None:
         self._write("job_missed", name, span, reason, level="warning")

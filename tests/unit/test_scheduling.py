@@ -412,6 +412,60 @@ def test_a_pause_is_one_skipped_line_a_job(tmp_path):
     assert len(world.main_lines("paused")) == len(world.main_lines("resumed")) == 1
 
 
+def test_a_pause_that_ends_before_the_jitter_does_leaves_the_time_to_its_run(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        await world.at(NOON + HOUR + timedelta(seconds=5))
+        due = world.scheduler.agenda.next_at()
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+        assert world.scheduler.agenda.next_at() == due
+        await world.at(due)
+
+    world = play(tmp_path, story)
+
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + HOUR)]
+    assert world.lines("job_skipped") == []
+
+
+def test_a_pause_skips_what_was_due_in_it_and_not_the_time_whose_jitter_is_still_to_come(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        await world.at(NOON + 3 * HOUR + timedelta(seconds=5))
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+        await world.at(world.scheduler.agenda.next_at())
+
+    world = play(tmp_path, story)
+
+    (skipped,) = world.lines("job_skipped")
+    assert (skipped["reason"], skipped["count"], skipped["scheduled_time"]) == ("paused", 2, at(NOON + 2 * HOUR))
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + 3 * HOUR)]
+
+
+def test_a_pause_skips_a_time_whose_jitter_ended_in_it(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        await world.at(NOON + HOUR + timedelta(seconds=5))
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        await world.at(NOON + HOUR + timedelta(minutes=31))
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["scheduled_time"] for line in world.lines("job_skipped")] == [at(NOON + HOUR)]
+    assert world.lines("job_start") == []
+
+
 def test_a_pause_lets_requested_runs_start(tmp_path):
     async def story(world):
         world.job()
