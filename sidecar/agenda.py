@@ -98,8 +98,8 @@ class Agenda:
             return False
         taken = self._timetable.take_due(now, most)
         for due in taken:
-            if self._runs.is_recovering(due.job_name):
-                # What a crash left of its last run is being ended: in a moment `forbid` has nothing to say.
+            if self._may_not_overlap(due.job_name) and self._runs.is_recovering(due.job_name):
+                # What a crash left of its last run is being ended: in a moment no policy has anything to say.
                 self._timetable.plan(due.job_name, due.scheduled_time, now + RECOVERY_LOOK)
             else:
                 self._take_up(due, now)
@@ -180,6 +180,9 @@ class Agenda:
                 self._miss(name, self._without_last(name, span), Reason.SUPERSEDED)
             late = now - at > policy.ON_TIME
             self._run(name, span.last, Trigger.CATCH_UP if late else Trigger.SCHEDULE, now)
+
+    def _may_not_overlap(self, name: str) -> bool:
+        return self._entries[name].definition.config.concurrency_policy is not ConcurrencyPolicy.ALLOW
 
     def _passed(self, due: Due, now: datetime) -> Span:
         # Two scheduled times are a minute apart at least: the common case needs no arithmetic.

@@ -927,6 +927,30 @@ def test_a_time_missed_in_the_crash_runs_although_the_last_run_was_open(tmp_path
     assert world.lines("job_skipped") == []
 
 
+@pytest.mark.parametrize(("policy", "waits"), [("allow", False), ("forbid", True), ("replace", True)])
+def test_only_where_runs_may_not_overlap_a_time_waits_for_the_end_of_what_a_crash_left(tmp_path, policy, waits):
+    async def story(world):
+        world.job(schedule="*/5 * * * *", concurrency_policy=policy, starting_deadline_seconds=0)
+        await world.boot()
+        await world.at(NOON + 5 * MINUTE)
+        (left,) = world.running
+        world.clock.advance(299)
+        world.leftovers_gone = asyncio.Event()
+        await world.boot()
+        world.clock.advance(1)
+        await world.step()
+        assert (world.running == [left]) == waits
+        world.leftovers_gone.set()
+        await world.step()
+        world.clock.advance(0.1)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["trigger"] for line in world.lines("job_start")] == ["schedule", "schedule"]
+    assert world.lines("job_missed") == []
+
+
 def test_a_queued_run_starts_after_a_restart(tmp_path):
     async def story(world):
         world.job("a")
