@@ -49,7 +49,8 @@ class Agenda:
 
     def restore(self, definitions: Mapping[str, Definition], now: datetime) -> None:
         """Take the definitions that a start found: unchanged ones go on where the journal ends, others begin now."""
-        self._latest = max([now, *(record.handled for record in self._ledger.jobs.values())])
+        # Not only what the jobs have behind them: one that was removed has no record, and may be put back.
+        self._latest = max(now, self._ledger.newest() or now)
         changed = [name for name in self._ledger.jobs if name not in definitions]
         for name in changed:
             del self._ledger.jobs[name]
@@ -97,8 +98,8 @@ class Agenda:
             return False
         taken = self._timetable.take_due(now, most)
         for due in taken:
-            if self._runs.is_recovering(due.job_name):
-                # What a crash left of its last run is being ended: in a moment `forbid` has nothing to say.
+            if self._may_not_overlap(due.job_name) and self._runs.is_recovering(due.job_name):
+                # What a crash left of its last run is being ended: in a moment no policy has anything to say.
                 self._timetable.plan(due.job_name, due.scheduled_time, now + RECOVERY_LOOK)
             else:
                 self._take_up(due, now)
@@ -114,10 +115,14 @@ class Agenda:
                 self._plan(name, entry)
 
     def resume(self, now: datetime) -> None:
-        """End a pause: the times that it held back are skipped, one line a job."""
+        """End a pause: the times that it held back are skipped, one line a job. A jitter still to come goes on."""
         self.paused = False
-        for name in self._entries:
-            self._write_off(name, now, Reason.PAUSED)
+        for name, entry in self._entries.items():
+            span = self._unstarted(name, now)
+            if span is not None and policy.due_at(entry.definition.config, entry.schedule, span.last) > now:
+                span = self._without_last(name, span) if span.count > 1 else None
+            if span is not None:
+                self._write("job_skipped", name, span, Reason.PAUSED)
             self._unplanned.append(name)
         self.plan()
 
@@ -126,7 +131,7 @@ class Agenda:
         self._latest = now
         for record in self._ledger.jobs.values():
             record.handled = now
-        self._logger.record_jobs(list(self._ledger.jobs))
+        self._logger.record_jobs(list(self._ledger.jobs), clock=now)
         self._unplanned = list(self._entries)
         self.plan()
 
@@ -176,6 +181,9 @@ class Agenda:
             late = now - at > policy.ON_TIME
             self._run(name, span.last, Trigger.CATCH_UP if late else Trigger.SCHEDULE, now)
 
+    def _may_not_overlap(self, name: str) -> bool:
+        return self._entries[name].definition.config.concurrency_policy is not ConcurrencyPolicy.ALLOW
+
     def _passed(self, due: Due, now: datetime) -> Span:
         # Two scheduled times are a minute apart at least: the common case needs no arithmetic.
         one = Span(due.scheduled_time, due.scheduled_time, 1)
@@ -207,13 +215,17 @@ class Agenda:
 
     def _write_off(self, name: str, now: datetime, reason: Reason) -> None:
         """Skip what was due up to now and has not started: held back by a pause, or waiting for its jitter."""
+        span = self._unstarted(name, now)
+        if span is not None:
+            self._write("job_skipped", name, span, Reason.PAUSED if self.paused else reason)
+
+    def _unstarted(self, name: str, now: datetime) -> Span | None:
+        """Return the job's scheduled times up to now that are not accounted for."""
         entry = self._entries.get(name)
         planned = self._timetable.planned(name)
         if entry is None or planned is None or planned.scheduled_time > now:
-            return
-        span = entry.schedule.span(self._ledger.jobs[name].handled, now)
-        if span is not None:
-            self._write("job_skipped", name, span, Reason.PAUSED if self.paused else reason)
+            return None
+        return entry.schedule.span(self._ledger.jobs[name].handled, now)
 
     def _miss(self, name: str, span: Span, reason: Reason) -> None:
         self._write("job_missed", name, span, reason, level="warning")

@@ -40,6 +40,9 @@ KINDS: Mapping[str, type | UnionType] = {
 }
 """What a field holds, in whatever event it stands, unless it is null."""
 
+KEPT_BYTES = 1 << 20
+"""So much of what was read is compared with what is there, before more is read."""
+
 
 def entries(path: Path, containing: Collection[bytes] = ()) -> Generator[Entry, None, None]:
     """Yield the entries of a log and of all its rotated files, oldest first.
@@ -87,15 +90,24 @@ def is_usable(entry: Entry) -> bool:
 
 
 class Follower:
-    """Yields what is appended to a log from now on, through any number of rotations."""
+    """Yields what is appended to a log from now on, through any number of rotations.
+
+    What is cut off behind it (a write that failed is) and written again is one and the same; anything else in its
+    place is new.
+    """
 
     def __init__(self, path: Path) -> None:
         """Begin at the end of the log, or at the beginning of one that is not there yet. Raises OSError."""
         self._path = path
         self._file: BinaryIO | None = None
+        self._position = 0
+        self._known = b""
         with contextlib.suppress(FileNotFoundError):
-            self._file = path.open("rb")
-            self._file.seek(0, os.SEEK_END)
+            self._file = path.open("rb", buffering=0)
+            end = self._file.seek(0, os.SEEK_END)
+            self._file.seek(max(0, end - KEPT_BYTES))
+            self._known = self._file.read()
+            self._position = self._file.tell()
 
     def new_entries(self) -> list[Entry]:
         """Return the whole lines that were added since the last call. Raises OSError."""
@@ -116,7 +128,7 @@ class Follower:
         newer: list[BinaryIO] = []
         for path in journal.files(self._path):
             with contextlib.suppress(FileNotFoundError):
-                file = path.open("rb")
+                file = path.open("rb", buffering=0)
                 if self._file is not None and _is_same(file, self._file):
                     file.close()
                     break
@@ -128,18 +140,34 @@ class Follower:
 
     def _switch_to(self, file: BinaryIO) -> None:
         self.close()
-        self._file = file
+        self._file, self._position, self._known = file, 0, b""
 
     def _rest(self) -> list[Entry]:
         """Return the whole lines from here to the end; half a line is left for the next time."""
         if self._file is None:
             return []
-        start = self._file.tell()
-        data = self._file.read()
-        whole = data.rfind(b"\n") + 1
-        self._file.seek(start + whole)
-        parsed = (journal.parse_line(line) for line in data[:whole].split(b"\n"))
+        if os.fstat(self._file.fileno()).st_size == self._position:
+            return []
+        start = self._position - len(self._known)
+        self._file.seek(start)
+        there = self._file.read()
+        if self._known.startswith(there):
+            return []  # cut off: what comes in its place will show
+        begin = len(self._known) if there.startswith(self._known) else _common_lines(self._known, there)
+        end = there.rfind(b"\n") + 1
+        self._position, self._known = start + end, there[max(0, end - KEPT_BYTES) : end]
+        parsed = (journal.parse_line(line) for line in there[begin:end].split(b"\n"))
         return [entry for entry in parsed if entry is not None]
+
+
+def _common_lines(one: bytes, other: bytes) -> int:
+    """Return how long the whole lines are that both begin with."""
+    length = 0
+    for line, its_like in zip(one.split(b"\n"), other.split(b"\n"), strict=False):
+        if line != its_like:
+            break
+        length += len(line) + 1
+    return length
 
 
 def _open_all(path: Path, stack: contextlib.ExitStack) -> list[BinaryIO]:

@@ -142,7 +142,7 @@ class Intake:
         known = self._inbox.present
         news.requests = self._inbox.look(None, now)
         cost = self._clock.monotonic() - now
-        unannounced = self._unannounced_requests(news.requests, known or frozenset(), hinted)
+        unannounced = self._unannounced_requests(news.requests, known or set(), hinted)
         # Whoever asked to look at everything may have announced any change.
         self._judge_watcher(now, [] if asked else [*sorted(self._catalog.unannounced), *unannounced])
         self._rescan_at = now + self._interval(cost)
@@ -174,7 +174,7 @@ class Intake:
         except OSError:
             return
 
-    def _unannounced_requests(self, found: list[Request], known: frozenset[str], hinted: set[str]) -> list[str]:
+    def _unannounced_requests(self, found: list[Request], known: set[str], hinted: set[str]) -> list[str]:
         before = self._clock.now() - timedelta(seconds=UNANNOUNCED_SECONDS)
         new = (request for request in found if request.key not in known and request.file not in hinted)
         return [request.file for request in new if request.modified_at < before]

@@ -5,9 +5,9 @@ The same `apply` serves the running scheduler and the replay after a crash, so t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sidecar.clock import from_iso, iso
@@ -76,8 +76,9 @@ class Ledger:
     """Open, waiting and to-be-retried runs, answered requests, and each job's place in time.
 
     `open` runs have a start line and no end; `pending` were accepted or queued; `retries` wait for `Run.since`.
-    `answers` maps a request's key to when it was answered; `cancelled` holds those with an accepted cancel;
-    `last_seen` is the newest line's time, so that a clock set back while the scheduler was down is noticed.
+    `answers` maps a request's key to when it was answered or, if later, its file last seen; `cancelled` holds the runs
+    with an accepted cancel; `last_seen` is the latest time of any line, so that a clock set back while the scheduler
+    was down is noticed.
     """
 
     def __init__(self) -> None:
@@ -91,7 +92,8 @@ class Ledger:
 
     def apply(self, line: Mapping[str, Any]) -> None:
         """Take one journal line into account. Raises KeyError, TypeError or ValueError for a malformed one."""
-        self.last_seen = from_iso(line["timestamp"])
+        moment = from_iso(line["timestamp"])
+        self.last_seen = max(moment, self.last_seen or moment)
         match line["event"]:
             case "trigger_accepted":
                 self._accepted(line)
@@ -109,7 +111,7 @@ class Ledger:
                 self._checkpoint(line)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Return the fields of a full checkpoint: applied to an empty ledger, they give this one."""
+        """Return the fields of a full checkpoint: applied to an empty ledger, they give this one, but for the time."""
         return {
             "full": True,
             "version": VERSION,
@@ -134,10 +136,14 @@ class Ledger:
         known = [record.handled for record in self.jobs.values()]
         return max(known if self.last_seen is None else [*known, self.last_seen], default=None)
 
-    def forget_answers(self, still_there: Iterable[str], before: datetime) -> None:
-        """Drop the answers given before `before` whose request file is gone; `still_there` is every key present."""
-        present = set(still_there)
-        self.answers = {k: at for k, at in self.answers.items() if at >= before or k in present}
+    def forget_answers(self, still_there: Collection[str], now: datetime, max_age: timedelta) -> None:
+        """Drop the answers whose request file has been gone for longer than `max_age`.
+
+        `still_there` is every key that may be present: an answer's age begins when it is not among them. The
+        times are on disk with the next checkpoint only; after a crash, what a start sees counts from then again.
+        """
+        seen = {key: now if key in still_there else at for key, at in self.answers.items()}
+        self.answers = {key: at for key, at in seen.items() if now - at <= max_age}
 
     def _answered(self, line: Mapping[str, Any]) -> None:
         key = request_key(line["action"], line["job_name"], line["request_id"])
@@ -210,6 +216,9 @@ class Ledger:
             self.cancelled = set(line["cancelled"])
             self.answers = {key: from_iso(when) for key, when in line["answers"].items()}
             self.jobs = {}
+        # Said, not guessed from the times of lines: after a clock went back too far to be waited out, it is lower.
+        if "clock" in line:
+            self.last_seen = from_iso(line["clock"])
         for name, record in line["jobs"].items():
             if record is None:
                 self.jobs.pop(name, None)

@@ -61,17 +61,18 @@ class LineFile(RotatingFileHandler):
     def open(self, *, keep_head: bool = False) -> None:
         """Open the file and give it a final newline, or begin it. Raises OSError: nothing can be written.
 
-        Whether something can be shows only in writing it: a head is, and cut off again unless `keep_head`.
+        Whether something can be shows only in writing it: a head is, at the end of the file with `keep_head`,
+        else beside it, since others follow the file and would read what is taken away again.
         """
         self._settle(b"")
         if self._begun:
             return
-        whole = self._size
+        if not keep_head:
+            self._try_to_write(self._head())
+            return
         try:
             self._write(self._head())
         finally:
-            if not keep_head:
-                self._size = whole
             self._cut_back()
 
     def append(self, line: str) -> None:
@@ -122,6 +123,17 @@ class LineFile(RotatingFileHandler):
         self._drop_descriptor()
         super().close()
 
+    def _try_to_write(self, data: bytes) -> None:
+        descriptor = self._create_beside()
+        try:
+            write_all(descriptor, data)
+            if self._durable:
+                os.fsync(descriptor)
+                os.fsync(self._descriptor)  # what a crash left in the cache counts from now on
+        finally:
+            os.close(descriptor)
+            self._beside.unlink(missing_ok=True)
+
     def _is_full(self, more: int) -> bool:
         limit = max(self.maxBytes, HEADS_A_FILE * self._head_size, self._rotate_above)
         used = self._size + self._waiting_bytes
@@ -168,19 +180,18 @@ class LineFile(RotatingFileHandler):
         """
         path = Path(self.baseFilename)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.new")
         head = self._head()
-        descriptor = os.open(beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        descriptor = self._create_beside()
         try:
             write_all(descriptor, head + data)
             if self._durable:
                 os.fsync(descriptor)
             if path.exists() and path.stat().st_size:
                 super().doRollover()
-            os.replace(beside, path)
+            os.replace(self._beside, path)
         except OSError:
             os.close(descriptor)
-            beside.unlink(missing_ok=True)
+            self._beside.unlink(missing_ok=True)
             raise
         self._drop_descriptor()
         self._adopt(descriptor, len(head))
@@ -191,6 +202,14 @@ class LineFile(RotatingFileHandler):
         self._sync_name()
         self._size += len(data)  # not before: where that fails, it is cut off and written again
         return True
+
+    @property
+    def _beside(self) -> Path:
+        path = Path(self.baseFilename)
+        return path.with_name(f".{path.name}.new")
+
+    def _create_beside(self) -> int:
+        return os.open(self._beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
 
     def _adopt(self, descriptor: int, size: int) -> None:
         self._descriptor, self._size, self._torn = descriptor, size, False

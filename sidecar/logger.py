@@ -80,9 +80,13 @@ class JobLogger:
         getattr(self._journal, level)(**entry)
         self.ledger.apply(entry)
 
-    def record_jobs(self, names: list[str]) -> None:
-        """Append a partial checkpoint with what the ledger now says of these jobs."""
-        self.record("checkpoint", component="journal", full=False, **self.ledger.job_records(names))
+    def record_jobs(self, names: list[str], *, clock: datetime | None = None) -> None:
+        """Append a partial checkpoint with what the ledger now says of these jobs.
+
+        With `clock` it says that the latest time the clock has shown is no later than that from now on.
+        """
+        clock_field = {} if clock is None else {"clock": iso(clock)}
+        self.record("checkpoint", component="journal", full=False, **self.ledger.job_records(names), **clock_field)
 
     def commit(self) -> bool:
         """Put every recorded line on disk with one fsync; return whether they are. Tells of a change for the worse
@@ -197,9 +201,10 @@ class JobLogger:
     # Lines
 
     def _checkpoint_line(self) -> bytes:
-        now = iso(self.clock.now())
-        entry = {"timestamp": now, "level": "info", "component": "journal", "event": "checkpoint"}
-        line = _json({**entry, **self.ledger.checkpoint()}).encode() + b"\n"
+        now = self.clock.now()
+        entry = {"timestamp": iso(now), "level": "info", "component": "journal", "event": "checkpoint"}
+        clock = iso(max(now, self.ledger.last_seen or now))
+        line = _json({**entry, **self.ledger.checkpoint(), "clock": clock}).encode() + b"\n"
         self._raise_limit(HEADS_A_FILE * len(line))
         return line
 

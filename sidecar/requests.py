@@ -133,11 +133,12 @@ class Inbox:
     It only reads, and remembers what it read by the files' fingerprints, so answered files that lie there
     cost no more than a look. Whether a request was answered before this process began, the caller knows.
     `is_job_name` tells whether there is a job of that name: an empty file is taken sooner then.
-    `present` holds the keys of all files that the last complete listing saw; it is None before the first one.
+    `present` holds the keys of all files that the last complete listing saw, and of those looked at since; it is
+    None before the first one.
     """
 
     def __init__(self, directory: Path, *, is_job_name: Callable[[str], bool]) -> None:
-        self.present: frozenset[str] | None = None
+        self.present: set[str] | None = None
         self._directory = directory
         self._is_job_name = is_job_name
         self._files: dict[str, _File] = {}
@@ -158,6 +159,8 @@ class Inbox:
             for name in {*(names or ()), *due, *self._open}:
                 if not name.startswith("."):
                     self._look_at_one(name, now)
+                    if self.present is not None and name in self._files:
+                        self.present.add(self._files[name].request.key)
         return self._ready()
 
     def answered(self, key: str) -> None:
@@ -177,12 +180,14 @@ class Inbox:
         judged = [self._look_at_one(name, now) for name in names]
         for gone in (self._files.keys() | self._look_at.keys()) - set(names):
             self._forget(gone)
-        keys = frozenset(file.request.key for file in self._files.values())
+        keys = {file.request.key for file in self._files.values()}
         if all(judged):
             self.present = keys
             self._answered &= self.present
         elif self.present is not None:
-            self.present |= keys  # what could not be judged may be any of the others; what is new is there for sure
+            self.present = (
+                self.present | keys
+            )  # what could not be judged may be any of the others; what is new is there for sure
         return True
 
     def _look_at_one(self, name: str, now: float) -> bool:

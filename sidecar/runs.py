@@ -57,7 +57,7 @@ class Runs:
         self._changed = changed
         self._crashed = crashed
         self._starting: list[tuple[Run, JobConfig]] = []
-        self._held: list[tuple[Run, JobConfig]] = []
+        self._held: dict[str, tuple[Run, JobConfig]] = {}
         self._ending: dict[str, tuple[Status, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering: set[str] = set()
@@ -68,8 +68,12 @@ class Runs:
     # Decide
 
     def is_active(self, job_name: str) -> bool:
-        """Return whether a run of the job is going or queued, as the concurrency policies see it."""
-        return bool(self.ledger.open.of(job_name) or self.ledger.pending.of(job_name))
+        """Return whether a run of the job is going or queued, as the concurrency policies see it.
+
+        What only waits for the journal is not: nobody knows how long that takes, and the schedule goes on.
+        """
+        runs = (*self.ledger.open.of(job_name), *self.ledger.pending.of(job_name))
+        return not all(self._waits_for_the_journal(run) for run in runs)
 
     def is_recovering(self, job_name: str) -> bool:
         """Return whether a run that a previous scheduler left is still being ended."""
@@ -95,6 +99,9 @@ class Runs:
         """Begin a run for a scheduled time, which takes the place of the job's pending retries."""
         for retry in self.ledger.retries.of(run.job_name):
             self.pass_over(retry, Reason.SUPERSEDED)
+        for held in self._held_of(run.job_name):
+            if held.trigger is Trigger.RETRY or not self._may_overlap(definition):
+                self._end(held, Status.CANCELLED, f"superseded by {run.run_id}")
         self.begin(run, definition)
 
     def pass_over(self, run: Run, reason: Reason, *, missed: bool = False) -> None:
@@ -116,6 +123,13 @@ class Runs:
         """Pass over all of the job's queued runs and pending retries: it was disabled or removed."""
         for run in (*self.ledger.pending.of(job_name), *self.ledger.retries.of(job_name)):
             self.pass_over(run, reason)
+        for run in self._held_of(job_name):
+            self._end(run, Status.CANCELLED, f"the job was {reason}")
+
+    def drain(self) -> None:
+        """Start nothing more, and end at once what is held for the journal: nobody knows how long that takes."""
+        self.draining = True
+        self._let_go_of_all()
 
     def cancel(self, run: Run, reason: str) -> None:
         """End a run: its processes if it is going, else the waiting for it."""
@@ -128,7 +142,8 @@ class Runs:
         """Take up what has waited long enough: retries that are due, queued runs that have a place."""
         if self.draining:
             return
-        if not self.paused:
+        self._let_go_of_late(now)
+        if not (self.paused or self._logger.degraded):
             self._retry(now)
         # Each look at all queued runs costs in proportion to them; a storm ends runs far more often than this.
         if self._clock.monotonic() >= self._look_at_queue_at:
@@ -143,24 +158,28 @@ class Runs:
 
     def next_retry_at(self) -> float | None:
         """Return the monotonic time at which a retry is due, or None."""
-        return self._retry_heap[0][0] if self._retry_heap and not (self.paused or self.draining) else None
+        waits = self.paused or self.draining or self._logger.degraded
+        return self._retry_heap[0][0] if self._retry_heap and not waits else None
 
     # Act
 
     def launch(self) -> None:
         """Put all recorded lines on disk, then start the runs that were decided on.
 
-        While the journal cannot be written, requested runs and retries wait for it (on disk they are still to
-        be done, so the next scheduler would run them again); scheduled ones go on, as one may free the disk.
+        While the journal cannot be written, requested runs and retries are held (on disk they are still to be
+        done, so the next scheduler would run them again); scheduled ones go on, as one may free the disk.
         """
         durable = self._logger.commit()
-        starting, self._starting = self._held + self._starting, []
-        self._held = []
+        starting, self._starting = self._starting, []
+        if durable:
+            starting += self._release()
         for run, config in starting:
-            if not durable and run.trigger not in TIMED:
-                self._held.append((run, config))
-            else:
+            if durable or run.trigger in TIMED or run.run_id in self._ending:
                 self._own(self._follow(run, config))
+            else:
+                self._held[run.run_id] = (run, config)
+        if self.draining:
+            self._let_go_of_all()
         if durable and self._discardable:
             discardable, self._discardable = self._discardable, []
             self._outputs.discard(discardable)
@@ -185,9 +204,6 @@ class Runs:
 
     def end_all(self, reason: str) -> None:
         """End every run that is going, as `interrupted`."""
-        held, self._held = self._held, []
-        for run, _ in held:
-            self._close(run, self._never_started(run, Status.INTERRUPTED, reason))
         for run in list(self.ledger.open):
             self._end(run, Status.INTERRUPTED, reason)
 
@@ -199,7 +215,38 @@ class Runs:
     # Inside
 
     def _is_full(self) -> bool:
-        return len(self.ledger.open) >= self._settings.max_concurrent_runs
+        return self._free() <= 0
+
+    def _free(self) -> int:
+        """Return how many more runs may go at once; what waits for the journal takes no place, nobody else could."""
+        waiting = len(self._held) if self._logger.degraded else 0
+        return self._settings.max_concurrent_runs - (len(self.ledger.open) - waiting)
+
+    def _waits_for_the_journal(self, run: Run) -> bool:
+        queued = run.run_id in self.ledger.pending and run.trigger not in TIMED
+        return self._logger.degraded and (queued or run.run_id in self._held)
+
+    def _release(self) -> list[tuple[Run, JobConfig]]:
+        """Return the held runs that have a place, oldest first: others may have begun meanwhile."""
+        going = len(self.ledger.open) - len(self._held)
+        places = max(0, self._settings.max_concurrent_runs - going)
+        return [self._held.pop(run_id) for run_id in list(self._held)[:places]]
+
+    def _held_of(self, job_name: str) -> list[Run]:
+        return [run for run, _ in self._held.values() if run.job_name == job_name]
+
+    def _let_go_of_late(self, now: datetime) -> None:
+        """End the held runs that would have been passed over by now, had they been queued instead."""
+        for run, config in list(self._held.values()):
+            # Not `since`: a retry that a pause held back was due long before it was taken up.
+            taken_up = next(going.since for going in self.ledger.open.of(run.job_name) if going.run_id == run.run_id)
+            is_retry = run.trigger is Trigger.RETRY
+            if self._has_expired(run, now) or (is_retry and policy.is_past_deadline(config, taken_up, now)):
+                self._end(run, Status.CANCELLED, "the journal could not be written in time")
+
+    def _let_go_of_all(self) -> None:
+        for run, _ in list(self._held.values()):
+            self._end(run, Status.INTERRUPTED, "the journal could not be written and the scheduler had to stop")
 
     def _may_overlap(self, definition: Definition) -> bool:
         return definition.config.concurrency_policy is ConcurrencyPolicy.ALLOW
@@ -230,12 +277,14 @@ class Runs:
         )
 
     def _start_queued(self, now: datetime) -> None:
-        free = self._settings.max_concurrent_runs - len(self.ledger.open)
+        free = self._free()
         chosen: dict[str, Run] = {}
         for run in self.ledger.pending:
             if len(chosen) >= free:
                 break
             definition = self._jobs.get(run.job_name)
+            if self._waits_for_the_journal(run):
+                continue
             if definition is not None and self._has_way(run, definition, chosen.values()):
                 chosen[run.run_id] = run
         for run in chosen.values():
@@ -342,7 +391,9 @@ class Runs:
         self._close(run, result)
 
     def _end(self, run: Run, status: Status, reason: str) -> None:
-        if not self._executor.end(run.run_id, status, reason):
+        if self._held.pop(run.run_id, None) is not None:
+            self._close(run, self._never_started(run, status, reason))
+        elif not self._executor.end(run.run_id, status, reason):
             self._ending.setdefault(run.run_id, (status, reason))
 
     def _close(self, run: Run, result: JobResult) -> None:

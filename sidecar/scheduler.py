@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ class JobScheduler:
         if self.runs.draining:
             self._end_all_at = now
         else:
-            self.runs.draining = True
+            self.runs.drain()
             self.exit_reason = reason
             self._end_all_at = now + self.settings.shutdown_grace_seconds
             self.logger.event("scheduler_stopping", reason=reason)
@@ -257,6 +257,8 @@ class JobScheduler:
             self.agenda.reanchor(now)
             newest = now
         self._clock_watch = ClockWatch(self.clock, newest)
+        # Any request's file may have gone while nobody looked, even a moment ago: its age begins now.
+        self._forget_answers(self.ledger.answers, now)
         self.agenda.restore(self.catalog.jobs, now)
         self.runs.recover()
         self.logger.log_startup(
@@ -363,9 +365,13 @@ class JobScheduler:
             jobs=len(self.catalog.jobs),
             next_run_at=None if next_run is None else iso(next_run),
         )
-        max_age = timedelta(seconds=self.settings.trigger_max_age_seconds)
-        if self._inbox.present is not None:
-            self.ledger.forget_answers(self._inbox.present, now - max_age)
+        if self.restored and self._inbox.present is not None:
+            self._forget_answers(self._inbox.present, now)
+
+    def _forget_answers(self, still_there: Collection[str], now: datetime) -> None:
+        # A file may go right after it was seen, so its answer is kept for as long as two looks lie apart, too.
+        max_age = self.settings.trigger_max_age_seconds + 2 * health.HEARTBEAT_SECONDS
+        self.ledger.forget_answers(still_there, now, timedelta(seconds=max_age))
 
     async def _sweep_outputs(self, now: datetime) -> None:
         settings = self.settings

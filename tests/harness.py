@@ -103,7 +103,8 @@ class FakeProcess:
 class FakeTarget:
     """Starts fake processes; `processes` has them by run id, in the order of their start."""
 
-    def __init__(self) -> None:
+    def __init__(self, leftovers_gone: asyncio.Event | None = None) -> None:
+        self.leftovers_gone = leftovers_gone
         self.processes: dict[str, FakeProcess] = {}
         self.ended: list[str] = []
 
@@ -115,6 +116,8 @@ class FakeTarget:
 
     async def end_run(self, run_id: str, grace_seconds: float) -> int:
         self.ended.append(run_id)
+        if self.leftovers_gone is not None:
+            await self.leftovers_gone.wait()
         return 0
 
 
@@ -130,6 +133,9 @@ class World:
         # Nobody starts the watcher here: `step` looks at everything.
         self.settings = Settings(jobs_dir=self.jobs, logs_dir=self.logs, watch="polling", **settings)
         self.scheduler: JobScheduler
+        self.leftovers_gone: asyncio.Event | None = None
+        """Set beforehand, a scheduler that boots has to wait for it before what the last one left is dead."""
+
         self._length: int | None = None
 
     # What an operator does
@@ -166,7 +172,7 @@ class World:
 
     async def boot(self) -> None:
         """Start a scheduler, as after a crash if there was one already."""
-        self.target = FakeTarget()
+        self.target = FakeTarget(self.leftovers_gone)
         self.scheduler = JobScheduler(
             self.jobs, self.logs, settings=self.settings, clock=self.clock, target=self.target, environment={}
         )

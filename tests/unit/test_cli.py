@@ -942,6 +942,43 @@ def test_a_follower_begins_at_the_end_and_waits_for_whole_lines(tmp_path):
     assert (events(first), events(second)) == ([], ["new"])
 
 
+def test_a_follower_goes_on_where_a_line_was_cut_off_behind_it(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(line("old"))
+    whole = log.stat().st_size
+    with log.open("a") as file:
+        file.write(line("checkpoint" * 100))
+    follower = Follower(log)
+    os.truncate(log, whole)
+    nothing = follower.new_entries()
+    with log.open("a") as file:
+        file.write(line("new"))
+    found = follower.new_entries()
+    with log.open("a") as file:
+        file.write(line("newer" * 500))
+    more = follower.new_entries()
+    follower.close()
+
+    assert (nothing, events(found), events(more)) == ([], ["new"], ["newer" * 500])
+
+
+def test_a_follower_takes_lines_that_were_cut_off_and_written_again_once(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(line("old"))
+    follower, whole = Follower(log), log.stat().st_size
+    with log.open("a") as file:
+        file.write(line("a") + line("b"))
+    found = events(follower.new_entries())
+    os.truncate(log, whole + len(line("a")))
+    found += events(follower.new_entries())
+    with log.open("a") as file:
+        file.write(line("b") + line("c"))
+    found += events(follower.new_entries())
+    follower.close()
+
+    assert found == ["a", "b", "c"]
+
+
 def test_a_follower_of_a_log_that_is_not_there_yet_reads_it_from_its_beginning(tmp_path):
     follower = Follower(tmp_path / "log")
     nothing = follower.new_entries()

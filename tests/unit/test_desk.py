@@ -336,25 +336,41 @@ def test_while_draining_cancels_still_work(tmp_path):
     assert [line["status"] for line in play(tmp_path, story).lines("job_complete")] == ["cancelled"]
 
 
+async def after_an_answered_file_went(world):
+    """Have a request answered, let its file lie there for two hours, remove it, and start a new scheduler."""
+    await booted(world, schedule="0 0 1 1 *")
+    world.request()
+    await world.step()
+    await world.finish(world.running[0])
+    world.clock.advance(7200)
+    await world.step()
+    (world.jobs / "triggers" / "r1.json").unlink()
+    await world.step()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_an_answer_is_remembered_for_an_hour_after_its_file_went_and_no_longer(tmp_path, restarts):
+    async def story(world):
+        await after_an_answered_file_went(world)
+        if restarts:
+            await world.boot()
+        for _ in range(119):
+            world.clock.advance(30)
+            await world.step()
+        world.request()
+        await world.step()
+        assert len(answers(world)) == 1
+        (world.jobs / "triggers" / "r1.json").unlink()
+        await world.step()
+        for _ in range(124):
+            world.clock.advance(30)
+            await world.step()
+        assert world.scheduler.ledger.answers == {}
+
+    play(tmp_path, story)
+
+
 # A journal that cannot be written
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that can be filled: fsync and further growth of the journal fail while `full`."""
-
-    class Disk:
-        full = False
-
-    real = os.fsync
-
-    def fsync(descriptor):
-        if Disk.full:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    return Disk
 
 
 def test_requests_stay_unanswered_while_the_journal_cannot_be_written(tmp_path, disk):

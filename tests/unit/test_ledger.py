@@ -189,6 +189,14 @@ def test_a_full_checkpoint_replaces_what_was_known():
     assert ledger.checkpoint() == Ledger().checkpoint()
 
 
+def test_the_latest_time_seen_stays_when_lines_go_back_until_a_checkpoint_says_otherwise():
+    ledger = ledger_of(line("job_skipped", 10, job_name="job", run_id=None, scheduled_time=None), start())
+    before = ledger.last_seen
+    ledger.apply(line("checkpoint", full=False, jobs={}, clock=iso(NOON)))
+
+    assert (before, ledger.last_seen) == (NOON + timedelta(minutes=10), NOON)
+
+
 def test_a_partial_checkpoint_sets_and_removes_only_the_jobs_that_it_names():
     ledger = ledger_of(start())
     record = {"handled": iso(NOON), "sha256": "new", "since": iso(NOON)}
@@ -207,16 +215,26 @@ def test_a_checkpoint_of_a_newer_version_is_refused():
 
 def test_an_answer_is_forgotten_when_it_is_old_and_its_file_is_gone():
     ledger = ledger_of(accepted(request_id="old"), accepted(request_id="kept", run_id="r2", run_ids=["r2"]))
-    ledger.forget_answers(["run job kept"], before=NOON + timedelta(minutes=1))
+    ledger.forget_answers({"run job kept"}, NOON + timedelta(minutes=61), timedelta(hours=1))
 
     assert set(ledger.answers) == {"run job kept"}
 
 
 def test_a_young_answer_is_kept_when_its_file_is_gone():
     ledger = ledger_of(accepted())
-    ledger.forget_answers([], before=NOON)
+    ledger.forget_answers(set(), NOON + timedelta(hours=1), timedelta(hours=1))
 
     assert set(ledger.answers) == {"run job q1"}
+
+
+def test_an_answers_age_begins_when_its_file_goes():
+    ledger, hour = ledger_of(accepted()), timedelta(hours=1)
+    ledger.forget_answers({"run job q1"}, NOON + 5 * hour, hour)
+    ledger.forget_answers(set(), NOON + 6 * hour, hour)
+    kept = set(ledger.answers)
+    ledger.forget_answers(set(), NOON + 6 * hour + timedelta(seconds=1), hour)
+
+    assert (kept, set(ledger.answers)) == ({"run job q1"}, set())
 
 
 def test_runs_of_a_job_are_found_without_the_others():

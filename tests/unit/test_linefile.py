@@ -211,6 +211,23 @@ def test_opening_an_existing_file_finds_out_whether_it_can_be_written_and_leaves
     assert path.read_text() == "one\n"
 
 
+def test_nobody_who_follows_a_file_sees_that_it_was_tried_out(path, monkeypatch):
+    path.parent.mkdir()
+    path.write_text("one\n")
+    real, seen = os.write, []
+
+    def write(descriptor, data):
+        written = real(descriptor, data)
+        seen.append(path.read_text())
+        return written
+
+    monkeypatch.setattr(os, "write", write)
+    opened(path, head=lambda: b"head\n").close()
+
+    assert seen == ["one\n"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.log"]
+
+
 def test_the_head_stays_when_an_existing_file_is_opened_that_has_none(path):
     path.parent.mkdir()
     path.write_text("one\n")

@@ -334,7 +334,7 @@ def test_hidden_names_are_nothing(inbox: Inbox, folder: Path, name: str) -> None
 
     assert standing(inbox) == []
     assert inbox.look([name], 20) == []
-    assert inbox.present == frozenset()
+    assert inbox.present == set()
 
 
 def test_file_name_that_is_not_utf_8_is_shown_escaped(inbox: Inbox, folder: Path) -> None:
@@ -458,7 +458,7 @@ def test_present_holds_the_keys_of_answered_and_unanswered_files(inbox: Inbox, f
     inbox.look(None, 1)
 
     touched = f"run nightly nightly@{(folder / 'nightly').stat().st_mtime_ns}"
-    assert inbox.present == frozenset(["run nightly one", "run nightly two", touched])
+    assert inbox.present == {"run nightly one", "run nightly two", touched}
 
 
 def test_listing_error_forgets_nothing(inbox: Inbox, folder: Path) -> None:
@@ -472,7 +472,7 @@ def test_listing_error_forgets_nothing(inbox: Inbox, folder: Path) -> None:
     folder.with_name("away").rename(folder)
 
     assert gone == []
-    assert kept == frozenset([request.key])
+    assert kept == {request.key}
     assert inbox.look(None, 2) == []
 
 
@@ -488,8 +488,8 @@ def test_listing_that_could_not_judge_a_file_changes_no_presence(
     before = inbox.present
     inbox.look(None, 2)
 
-    assert before == frozenset(["run nightly one"])
-    assert inbox.present == frozenset(["run nightly one", "run nightly two"])
+    assert before == {"run nightly one"}
+    assert inbox.present == {"run nightly one", "run nightly two"}
 
 
 def test_removed_file_leaves_the_presence_with_the_next_listing(inbox: Inbox, folder: Path) -> None:
@@ -498,7 +498,15 @@ def test_removed_file_leaves_the_presence_with_the_next_listing(inbox: Inbox, fo
     (folder / "a.json").unlink()
     inbox.look(None, 1)
 
-    assert inbox.present == frozenset()
+    assert inbox.present == set()
+
+
+def test_present_holds_a_file_that_came_after_the_last_listing(inbox: Inbox, folder: Path) -> None:
+    inbox.look(None, 0)
+    write(folder, "a.json", RUN)
+    inbox.look(["a.json", "gone.json"], 1)
+
+    assert inbox.present == {"run nightly one"}
 
 
 def test_answered_files_are_not_read_again(inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -414,6 +414,60 @@ def test_a_pause_is_one_skipped_line_a_job(tmp_path):
     assert len(world.main_lines("paused")) == len(world.main_lines("resumed")) == 1
 
 
+def test_a_pause_that_ends_before_the_jitter_does_leaves_the_time_to_its_run(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        await world.at(NOON + HOUR + timedelta(seconds=5))
+        due = world.scheduler.agenda.next_at()
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+        assert world.scheduler.agenda.next_at() == due
+        await world.at(due)
+
+    world = play(tmp_path, story)
+
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + HOUR)]
+    assert world.lines("job_skipped") == []
+
+
+def test_a_pause_skips_what_was_due_in_it_and_not_the_time_whose_jitter_is_still_to_come(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        await world.at(NOON + 3 * HOUR + timedelta(seconds=5))
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+        await world.at(world.scheduler.agenda.next_at())
+
+    world = play(tmp_path, story)
+
+    (skipped,) = world.lines("job_skipped")
+    assert (skipped["reason"], skipped["count"], skipped["scheduled_time"]) == ("paused", 2, at(NOON + 2 * HOUR))
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + 3 * HOUR)]
+
+
+def test_a_pause_skips_a_time_whose_jitter_ended_in_it(tmp_path):
+    async def story(world):
+        world.job(jitter_seconds=1800)
+        await world.boot()
+        await world.at(NOON + HOUR + timedelta(seconds=5))
+        (world.jobs / "PAUSE").touch()
+        await world.step()
+        await world.at(NOON + HOUR + timedelta(minutes=31))
+        (world.jobs / "PAUSE").unlink()
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["scheduled_time"] for line in world.lines("job_skipped")] == [at(NOON + HOUR)]
+    assert world.lines("job_start") == []
+
+
 def test_a_pause_lets_requested_runs_start(tmp_path):
     async def story(world):
         world.job()
@@ -607,6 +661,51 @@ def test_small_steps_back_add_up_across_restarts(tmp_path):
 
     assert len(world.lines("job_start")) == 2
     assert [line["reanchored"] for line in world.main_lines("clock_jump")] == [True]
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_a_job_that_is_put_back_while_the_clock_catches_up_runs_no_time_twice_across_a_restart(tmp_path, rotates):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        await world.finish(world.running[0])
+        world.remove_job()
+        await world.settle()
+        world.clock.set_wall(NOON + 50 * MINUTE)
+        await world.step()
+        if rotates:
+            world.scheduler.logger._journal_file.doRollover()
+        await world.boot()
+        world.job()
+        await world.step()
+        await world.at(NOON + HOUR)
+        assert world.running == []
+        await world.at(NOON + 2 * HOUR)
+
+    starts = play(tmp_path, story).lines("job_start")
+    assert [line["scheduled_time"] for line in starts] == [at(NOON + HOUR), at(NOON + 2 * HOUR)]
+
+
+@pytest.mark.parametrize("rotates", [False, True])
+def test_schedules_that_began_anew_are_believed_after_a_restart(tmp_path, rotates):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        await world.finish(world.running[0])
+        world.clock.set_wall(NOON - 24 * HOUR)
+        await world.step()
+        if rotates:
+            world.scheduler.logger._journal_file.doRollover()
+        world.job(description="changed")
+        await world.boot()
+        await world.at(NOON - 23 * HOUR)
+
+    world = play(tmp_path, story)
+
+    assert len(world.main_lines("clock_jump")) == 1
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [at(NOON + HOUR), at(NOON - 23 * HOUR)]
 
 
 def test_a_pending_retry_waits_no_longer_than_its_delay_when_the_clock_was_put_back(tmp_path):
@@ -828,6 +927,30 @@ def test_a_time_missed_in_the_crash_runs_although_the_last_run_was_open(tmp_path
 
     assert [line["trigger"] for line in world.lines("job_start")] == ["schedule", "catch_up"]
     assert world.lines("job_skipped") == []
+
+
+@pytest.mark.parametrize(("policy", "waits"), [("allow", False), ("forbid", True), ("replace", True)])
+def test_only_where_runs_may_not_overlap_a_time_waits_for_the_end_of_what_a_crash_left(tmp_path, policy, waits):
+    async def story(world):
+        world.job(schedule="*/5 * * * *", concurrency_policy=policy, starting_deadline_seconds=0)
+        await world.boot()
+        await world.at(NOON + 5 * MINUTE)
+        (left,) = world.running
+        world.clock.advance(299)
+        world.leftovers_gone = asyncio.Event()
+        await world.boot()
+        world.clock.advance(1)
+        await world.step()
+        assert (world.running == [left]) == waits
+        world.leftovers_gone.set()
+        await world.step()
+        world.clock.advance(0.1)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["trigger"] for line in world.lines("job_start")] == ["schedule", "schedule"]
+    assert world.lines("job_missed") == []
 
 
 def test_a_queued_run_starts_after_a_restart(tmp_path):
