@@ -34,6 +34,7 @@ FORGET_EVERY_SECONDS = 60.0
 FORGET_LINES = 2000
 """So many lines at most are forgotten in one transaction, about a tenth of a second."""
 
+EVENTS = {JOURNAL: entries.JOURNAL_EVENTS, MAIN_LOG: entries.MAIN_EVENTS}
 LONGEST_CAUSE = 200
 ACTIVE = ("queued", "running", "unknown")
 """What a run may be before its end is known: later news replaces it. The rest is final."""
@@ -189,7 +190,7 @@ class History:
 
     def _take(self, connection: sqlite3.Connection, log: str, line: bytes, touched: set[str]) -> bool:
         """Take up one line, add its job to `touched`; return whether it says something (a known line does)."""
-        entry = entries.parse(line)
+        entry = entries.parse(line, EVENTS[log])
         if entry is None:
             return not line.strip()  # the sidecar ends a torn line with a newline of its own
         if log == MAIN_LOG:
@@ -197,8 +198,8 @@ class History:
         elif entry["event"] == "checkpoint":
             _reconcile(connection, entry)
         elif (seq := _insert_line(connection, line, entry)) is not None:
-            APPLY.get(entry["event"], _ignore)(connection, entry, seq)
-            touched.add(entry.get("job_name") or "")
+            APPLY[entry["event"]](connection, entry, seq)
+            touched.add(entry["job_name"] or "")
         return True
 
     # Retention
@@ -244,7 +245,7 @@ def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> i
             int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True),
             entry["timestamp"],
             entry["event"],
-            entry.get("job_name") or "",
+            entry["job_name"] or "",
             entry.get("status", ""),
             entry.get("run_id"),
             json.dumps(document, separators=(",", ":")),
@@ -325,10 +326,6 @@ def _completed(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
 def _passed_over(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
     status = entry["event"].removeprefix("job_")
     _put(connection, entry, status, entry["timestamp"], seq, ended=entry["timestamp"], cause=entry["reason"])
-
-
-def _ignore(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
-    """Take no further note: a line of the main log in the journal."""
 
 
 APPLY: Mapping[str, Callable[[sqlite3.Connection, Entry, int], None]] = {

@@ -13,6 +13,7 @@ import pytest
 from admin_ui import queries
 from admin_ui.errors import StorageError, ValidationError
 from admin_ui.history import INDEX, JOURNAL, MAIN_LOG, History
+from admin_ui.page.job_log import entries_html
 from admin_ui.queries import Filter
 from admin_ui.scheduler_state import scheduler_state
 from tests import admin_lines as lines
@@ -47,6 +48,19 @@ def row(history: History, run_id: str) -> queries.HistoryRow:
         found = queries.run(connection, run_id)
     assert found is not None
     return found
+
+
+def state(history: History, seconds: float = 0):
+    with history.database.read() as connection:
+        return scheduler_state(connection, NOON + timedelta(seconds=seconds), None)
+
+
+def started(seconds: float, config_errors: int = 0):
+    return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
+
+
+def rejected(request_id: str):
+    return accepted(request_id, "r9") | {"event": "trigger_rejected", "reason": "disabled", "detail": ""}
 
 
 # Lines become rows
@@ -133,13 +147,63 @@ def test_definitions_in_force_are_those_of_the_checkpoints(history, log):
         assert queries.in_force(connection) == {"b": "b" * 64}
 
 
-@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n", b'{"event":"job_start"}\n'])
+PAUSED = line("paused", job_name="job", file="PAUSE")
+HALF = b"\xed\xa0\x80"  # of a character; json.loads takes it, SQLite does not
+HOSTILE_LINES = [
+    b"\n",
+    b"{}\n",
+    b"\xff\xfe\n",
+    b"[" * 50_000 + b"\n",
+    b'{"event":"job_start"}\n',
+    lines.data(rejected("a?")).replace(b"?", HALF),
+    lines.data(complete("r3", stdout="a?")).replace(b"?", HALF),
+    lines.data(PAUSED),
+    lines.data(PAUSED | {"job_name": ["job"]}),
+    lines.data(PAUSED | {"run_id": {}}),
+    lines.data(PAUSED | {"stdout": []}),
+    lines.data(PAUSED | {"status": 10**23}),
+    lines.data(start("r3", status=[])),
+    lines.data(start("r3", stdout={"a": 1})),
+    lines.data(start("r3", retry_at="yesterday")),
+    lines.data(start("r3"))[:-2] + b', "new": ' + b"[" * 900 + b"]" * 900 + b"}\n",
+]
+
+
+@pytest.mark.parametrize("junk", HOSTILE_LINES)
 def test_a_hostile_line_hides_no_other(history, log, junk):
     log.write_bytes(lines.data(complete("r1")) + junk + lines.data(complete("r2")))
     history.poll()
 
     assert page(history) == ["r2", "r1"]
     assert history.skipped_lines == (junk != b"\n")
+
+
+@pytest.mark.parametrize("junk", HOSTILE_LINES)
+def test_a_hostile_line_is_in_no_job_s_log(history, log, junk):
+    log.write_bytes(junk + lines.data(complete("r2")))
+    history.poll()
+
+    with history.database.read() as connection:
+        entries = queries.log_entries(connection, queries.log_lines(connection, "job", 100).numbers)
+    assert entries == [complete("r2")]
+    assert entries_html(entries, "", None)[1] == 1
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        lines.data(line("scheduler_started", timezone="a?", version="1", config_errors=0)).replace(b"?", HALF),
+        lines.data(line("scheduler_started", timezone="UTC", version=["1"], config_errors=0)),
+        lines.data(line("config_error", file="a", job_name=[], errors=[], kept_last_good=False)),
+        lines.data(complete("r1")),
+    ],
+)
+def test_a_hostile_line_in_the_main_log_hides_no_other(history, main_log, junk):
+    main_log.write_bytes(junk + lines.data(started(0)))
+    history.poll()
+
+    assert state(history).status == "alive"
+    assert history.skipped_lines == 1
 
 
 # Each line once
@@ -526,15 +590,6 @@ def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
 
 
 # The scheduler
-
-
-def state(history: History, seconds: float = 0):
-    with history.database.read() as connection:
-        return scheduler_state(connection, NOON + timedelta(seconds=seconds), None)
-
-
-def started(seconds: float, config_errors: int = 0):
-    return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
 
 
 def problem(file: str, seconds: float = 0):
