@@ -8,8 +8,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ FORGET_LINES = 2000
 """So many lines at most are forgotten in one transaction, about a tenth of a second."""
 
 EVENTS = {JOURNAL: entries.JOURNAL_EVENTS, MAIN_LOG: entries.MAIN_EVENTS}
+
 LONGEST_CAUSE = 200
 ACTIVE = ("queued", "running", "unknown")
 """What a run may be before its end is known: later news replaces it. The rest is final."""
@@ -54,7 +55,7 @@ class History:
         self.version = 0
         """Grows with all that changes in the index."""
 
-        self._followers = {JOURNAL: Follower(logs / JOURNAL), MAIN_LOG: Follower(logs / MAIN_LOG)}
+        self._followers = {log: Follower(logs / log) for log in (JOURNAL, MAIN_LOG)}
         self._keep = timedelta(days=keep_days)
         self._forget_at = 0.0
         self._polling = threading.Lock()
@@ -90,7 +91,7 @@ class History:
                 for follower in self._followers.values():
                     follower.forget()
             try:
-                count = sum(self._follow(log) for log in self._followers)
+                taken = sum(self._follow(log) for log in self._followers)
             except OSError as error:
                 raise StorageError(f"the logs cannot be read: {error}") from error
             if time.monotonic() >= self._forget_at:
@@ -99,7 +100,7 @@ class History:
         with self._news:
             self._passes += 1
             self._news.notify_all()
-        return count
+        return taken
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -135,12 +136,19 @@ class History:
                 self._stopping.wait(WAITED_FOR_SECONDS)
 
     def _try(self) -> bool:
+        known = self.problem
         try:
             self.poll()
         except StorageError as error:
-            if self.problem is None:
+            if known is None:
                 LOG.error("history: %s", error)
             self.problem = str(error)
+            return False
+        except Exception as error:
+            # Whatever it is: without this thread the page would go on showing what it has as if it were news.
+            if known is None:
+                LOG.exception("history: the logs cannot be taken up")
+            self.problem = f"the logs cannot be taken up: {error!r}"
             return False
         self.problem = None
         return True
@@ -162,31 +170,44 @@ class History:
     # Lines
 
     def _follow(self, log: str) -> int:
-        follower, count = self._followers[log], 0
+        follower, total = self._followers[log], 0
         with self.database.read() as connection:
             rows = connection.execute("SELECT file, offset, tail FROM cursors WHERE log = ?", (log,)).fetchall()
         cursors = {file: Cursor(file, offset, tail) for file, offset, tail in rows}
         for batch in follower.read(cursors):
             with self.database.write() as connection:
                 touched: set[str] = set()
-                taken = sum(self._take(connection, log, line, touched) for line in batch.lines)
+                taken = self._take_all(connection, log, batch.lines, touched)
                 self._remember(connection, log, batch)
             self.version += 1
             for job_name in touched:
                 self.changes[job_name] = self.changes.get(job_name, 0) + 1
-            count += taken
+            total += taken
             self.skipped_lines += batch.skipped + len(batch.lines) - taken
         gone = cursors.keys() - follower.files
         if gone and follower.files:
             with self.database.write() as connection:
                 connection.executemany("DELETE FROM cursors WHERE log = ? AND file = ?", [(log, file) for file in gone])
-        return count
+        return total
 
     def _remember(self, connection: sqlite3.Connection, log: str, batch: Batch) -> None:
         cursor = batch.cursor
         connection.execute(
             "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (log, cursor.file, cursor.offset, cursor.tail)
         )
+
+    def _take_all(self, connection: sqlite3.Connection, log: str, lines: Sequence[bytes], touched: set[str]) -> int:
+        """Take up some lines, or if that fails, those of them that can be; return how many."""
+        try:
+            with _undone_on_error(connection):
+                return sum(self._take(connection, log, line, touched) for line in lines)
+        except Exception as error:
+            if not _is_of_a_line(error):
+                raise
+            if len(lines) > 1:  # one by one only now: a savepoint for each line would cost all others time
+                return sum(self._take_all(connection, log, [line], touched) for line in lines)
+            LOG.exception("history: a line of %s cannot be taken up", log)
+            return 0
 
     def _take(self, connection: sqlite3.Connection, log: str, line: bytes, touched: set[str]) -> bool:
         """Take up one line, add its job to `touched`; return whether it says something (a known line does)."""
@@ -231,6 +252,25 @@ class History:
 
 
 # What a line changes
+
+
+@contextmanager
+def _undone_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("SAVEPOINT lines_taken")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):  # a full disk may have rolled back all of the transaction
+            connection.execute("ROLLBACK TO lines_taken")
+        raise
+    connection.execute("RELEASE lines_taken")
+
+
+def _is_of_a_line(error: Exception) -> bool:
+    """Return whether a line is to blame, and not the index, the disk or the memory, with which it may go well later."""
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.IntegrityError)
+    return not isinstance(error, MemoryError | OSError)
 
 
 def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> int | None:

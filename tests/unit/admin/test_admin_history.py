@@ -12,7 +12,7 @@ import pytest
 
 from admin_ui import queries
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.history import INDEX, JOURNAL, MAIN_LOG, History
+from admin_ui.history import APPLY, INDEX, JOURNAL, MAIN_LOG, History, _started
 from admin_ui.page.job_log import entries_html
 from admin_ui.queries import Filter
 from admin_ui.scheduler_state import scheduler_state
@@ -204,6 +204,54 @@ def test_a_hostile_line_in_the_main_log_hides_no_other(history, main_log, junk):
 
     assert state(history).status == "alive"
     assert history.skipped_lines == 1
+
+
+@pytest.mark.parametrize("fault", [KeyError("x"), OverflowError("x"), sqlite3.ProgrammingError("x"), RecursionError()])
+def test_a_line_that_nobody_thought_of_is_passed_over_alone(history, log, monkeypatch, caplog, fault):
+    def take_up(connection, entry, seq):
+        if entry["run_id"] == "r2":
+            raise fault
+        _started(connection, entry, seq)
+
+    monkeypatch.setitem(APPLY, "job_start", take_up)
+    append(log, start("r1"), start("r2"), start("r3"))
+    history.poll()
+    append(log, start("r4"))
+
+    assert history.poll() == 1
+    assert sorted(filter(None, page(history))) == ["r1", "r3", "r4"]
+    assert history.skipped_lines == 1
+    assert "cannot be taken up" in caplog.text
+    with history.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM lines").fetchone() == (3,)  # nothing of it half
+
+
+def test_a_full_disk_costs_no_line(history, log, monkeypatch):
+    def full(connection, entry, seq):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    append(log, start("r1"), start("r2"))
+    with monkeypatch.context() as patch:
+        patch.setitem(APPLY, "job_start", full)
+        with pytest.raises(StorageError, match="full"):
+            history.poll()
+    history.poll()
+
+    assert sorted(filter(None, page(history))) == ["r1", "r2"]
+    assert history.skipped_lines == 0
+
+
+def test_an_error_that_nobody_thought_of_ends_neither_the_start_nor_the_thread(history, log, monkeypatch):
+    monkeypatch.setattr("admin_ui.history.RETRY_SECONDS", 0.01)
+    poll = History.poll
+    monkeypatch.setattr(History, "poll", lambda self: 1 // 0)
+    history.start()
+    told = history.problem
+    monkeypatch.setattr(History, "poll", poll)
+    append(log, complete("r1"))
+
+    assert told is not None and "division" in told
+    assert history.wait_for(lambda: page(history) or None if history.problem is None else None, 5) == ["r1"]
 
 
 # Each line once
