@@ -18,7 +18,7 @@ from admin_ui import entries
 from admin_ui.database import Database
 from admin_ui.entries import Entry
 from admin_ui.errors import StorageError
-from admin_ui.follow import Batch, Cursor, Follower
+from admin_ui.follow import LONGEST_LINE, Batch, Cursor, Follower
 from admin_ui.model import STATUSES, iso
 from admin_ui.scheduler_state import apply_main_entry
 
@@ -83,7 +83,10 @@ class History:
         self.database.close()
 
     def poll(self) -> int:
-        """Take up every new whole line of both logs and return how many. Raises StorageError; then go on later."""
+        """Take up the new whole lines of both logs, if there are not too many for one pass, and return how many.
+
+        Sets `problem` if that leaves something unread. Raises StorageError; then go on later.
+        """
         with self._polling:
             if self.database.open():
                 self.changes = {}
@@ -94,6 +97,7 @@ class History:
                 taken = sum(self._follow(log) for log in self._followers)
             except OSError as error:
                 raise StorageError(f"the logs cannot be read: {error}") from error
+            self.problem = self._what_is_unread()
             if time.monotonic() >= self._forget_at:
                 self._forget()
                 self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
@@ -129,6 +133,8 @@ class History:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             pause = IDLE_SECONDS if self._try() else RETRY_SECONDS
+            if pause == IDLE_SECONDS and any(each.unread for each in self._followers.values()):
+                pause = WAITED_FOR_SECONDS
             with self._news:
                 if not self._stopping.is_set():
                     self._news.wait_for(lambda: self._waiting > 0 or self._stopping.is_set(), pause)
@@ -150,7 +156,6 @@ class History:
                 LOG.exception("history: the logs cannot be taken up")
             self.problem = f"the logs cannot be taken up: {error!r}"
             return False
-        self.problem = None
         return True
 
     @contextmanager
@@ -174,7 +179,7 @@ class History:
         with self.database.read() as connection:
             rows = connection.execute("SELECT file, offset, tail FROM cursors WHERE log = ?", (log,)).fetchall()
         cursors = {file: Cursor(file, offset, tail) for file, offset, tail in rows}
-        for batch in follower.read(cursors):
+        for batch in follower.read(cursors, self._stopping.is_set):
             with self.database.write() as connection:
                 touched: set[str] = set()
                 taken = self._take_all(connection, log, batch.lines, touched)
@@ -189,6 +194,15 @@ class History:
             with self.database.write() as connection:
                 connection.executemany("DELETE FROM cursors WHERE log = ? AND file = ?", [(log, file) for file in gone])
         return total
+
+    def _what_is_unread(self) -> str | None:
+        for follower in self._followers.values():
+            if follower.unread and follower.overlong:
+                most = f"{LONGEST_LINE >> 20} MiB"
+                return f"{follower.unread} holds a line of more than {most}; what follows it is not read yet"
+            if follower.unread:
+                return f"{follower.unread} is not read to its end yet"
+        return None
 
     def _remember(self, connection: sqlite3.Connection, log: str, batch: Batch) -> None:
         cursor = batch.cursor

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui import queries
+from admin_ui import follow, queries
 from admin_ui.errors import StorageError, ValidationError
 from admin_ui.history import APPLY, INDEX, JOURNAL, MAIN_LOG, History, _started
 from admin_ui.page.job_log import entries_html
@@ -252,6 +252,57 @@ def test_an_error_that_nobody_thought_of_ends_neither_the_start_nor_the_thread(h
 
     assert told is not None and "division" in told
     assert history.wait_for(lambda: page(history) or None if history.problem is None else None, 5) == ["r1"]
+
+
+# A log without end
+
+
+@pytest.fixture
+def endless(main_log: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(follow, "MOST_BYTES", 32 << 20)
+    append(main_log, started(0))
+    with main_log.open("ab") as file:
+        file.write(b"x" * (100 << 20))
+    return main_log
+
+
+def test_a_line_without_end_is_told_of_while_what_follows_it_is_not_read(history, log, endless):
+    append(log, complete("r1"))
+    history.poll()
+    assert history.problem is not None
+    assert endless.name in history.problem
+    assert page(history) == ["r1"]
+    append(endless, line("scheduler_stopped", 9, reason="x"), line("scheduler_stopped", 9, reason="x"))
+    while history.problem is not None:
+        history.poll()
+
+    assert state(history, 9).status == "stopped"
+    assert history.skipped_lines == 1
+
+
+def test_the_thread_does_not_rest_before_a_log_is_read_to_its_end(history, endless, monkeypatch):
+    monkeypatch.setattr("admin_ui.history.IDLE_SECONDS", 60)
+    history.start()
+
+    assert history.problem is not None
+    assert history.wait_for(lambda: True if history.problem is None else None, 10)
+
+
+def test_a_stop_does_not_wait_for_the_end_of_a_log(history, log, monkeypatch):
+    monkeypatch.setattr(follow, "CHUNK_BYTES", 1000)
+    append(log, *(complete(f"r{number}") for number in range(200)))
+    write = history.database.write
+    written = []
+
+    def write_and_stop():
+        written.append(1)
+        history._stopping.set()
+        return write()
+
+    monkeypatch.setattr(history.database, "write", write_and_stop)
+    history.poll()
+
+    assert len(written) <= 2
 
 
 # Each line once
