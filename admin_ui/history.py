@@ -30,6 +30,9 @@ INDEX = "history.sqlite3"
 IDLE_SECONDS = 0.25
 WAITED_FOR_SECONDS = 0.02
 RETRY_SECONDS = 5.0
+GONE_AFTER_SECONDS = 2.0
+"""How long a journal may be missing; while it is rotated, it is for a moment."""
+
 FORGET_EVERY_SECONDS = 60.0
 FORGET_LINES = 2000
 """So many lines at most are forgotten in one transaction, about a tenth of a second."""
@@ -45,7 +48,7 @@ class History:
     """Keeps the index up to date. `poll` is one pass; `start` has a thread repeat it."""
 
     def __init__(self, log_directory: str | Path, data_directory: str | Path, *, keep_days: float = 365) -> None:
-        logs = Path(log_directory)
+        self._logs = Path(log_directory)
         self.database = Database(Path(data_directory) / INDEX, {"has_text": (4, _has_text)})
         self.problem: str | None = None
         self.skipped_lines = 0
@@ -55,7 +58,8 @@ class History:
         self.version = 0
         """Grows with all that changes in the index."""
 
-        self._followers = {log: Follower(logs / log) for log in (JOURNAL, MAIN_LOG)}
+        self._followers = {log: Follower(self._logs / log) for log in (JOURNAL, MAIN_LOG)}
+        self._missing_since: float | None = None
         self._keep = timedelta(days=keep_days)
         self._forget_at = 0.0
         self._polling = threading.Lock()
@@ -97,7 +101,7 @@ class History:
                 taken = sum(self._follow(log) for log in self._followers)
             except OSError as error:
                 raise StorageError(f"the logs cannot be read: {error}") from error
-            self.problem = self._what_is_unread()
+            self.problem = self._what_is_missing() or self._what_is_unread()
             if time.monotonic() >= self._forget_at:
                 self._forget()
                 self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
@@ -193,7 +197,17 @@ class History:
         if gone and follower.files:
             with self.database.write() as connection:
                 connection.executemany("DELETE FROM cursors WHERE log = ? AND file = ?", [(log, file) for file in gone])
+        if log == JOURNAL:
+            if follower.is_there or not cursors:  # without one, nothing was there yet
+                self._missing_since = None
+            elif self._missing_since is None:
+                self._missing_since = time.monotonic()
         return total
+
+    def _what_is_missing(self) -> str | None:
+        if self._missing_since is None or time.monotonic() - self._missing_since < GONE_AFTER_SECONDS:
+            return None
+        return f"the journal is gone: there is no file {self._logs / JOURNAL}"
 
     def _what_is_unread(self) -> str | None:
         for follower in self._followers.values():

@@ -305,6 +305,79 @@ def test_a_stop_does_not_wait_for_the_end_of_a_log(history, log, monkeypatch):
     assert len(written) <= 2
 
 
+# The logs are gone
+
+
+@pytest.fixture
+def gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("admin_ui.history.GONE_AFTER_SECONDS", 0)
+
+
+def take_away_the_directory(log: Path) -> None:
+    os.rename(log.parent, log.parent.with_name("elsewhere"))
+
+
+def put_a_directory_in_its_place(log: Path) -> None:
+    log.unlink()
+    log.mkdir()
+
+
+@pytest.mark.usefixtures("gone_at_once")
+@pytest.mark.parametrize("take_away", [Path.unlink, take_away_the_directory, put_a_directory_in_its_place])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_journal_that_is_gone_is_told_of_until_it_is_there_again(history, log, tmp_path, take_away, restart):
+    append(log, complete("r1"))
+    history.poll()
+    assert history.problem is None
+    take_away(log)
+    if restart:
+        history.stop()
+        history = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    history.poll()
+    assert history.problem is not None
+    assert history.problem.startswith("the journal is gone: ")
+    log.parent.mkdir(exist_ok=True)
+    if log.is_dir():
+        log.rmdir()
+    append(log, complete("r2"))
+    history.poll()
+
+    assert history.problem is None
+    history.stop()
+
+
+@pytest.mark.usefixtures("gone_at_once")
+def test_a_log_directory_that_is_none_is_told_of(history, log):
+    append(log, complete("r1"))
+    history.poll()
+    log.unlink()
+    log.parent.rmdir()
+    log.parent.write_text("a file")
+    history._try()
+
+    assert history.problem is not None
+    assert "Not a directory" in history.problem
+
+
+@pytest.mark.usefixtures("gone_at_once")
+def test_a_first_start_without_any_log_is_nothing_to_tell_of(history, log):
+    history.poll()
+    assert history.problem is None
+    log.parent.rmdir()
+    history.poll()
+    assert history.problem is None
+
+
+def test_the_moment_of_a_rotation_is_nothing_to_tell_of(history, log):
+    append(log, complete("r1"))
+    history.poll()
+    os.rename(log, f"{log}.1")
+    history.poll()
+    history.poll()
+
+    assert history.problem is None
+
+
 # Each line once
 
 
