@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -38,6 +39,8 @@ FORGET_LINES = 2000
 """So many lines at most are forgotten in one transaction, about a tenth of a second."""
 
 EVENTS = {JOURNAL: entries.JOURNAL_EVENTS, MAIN_LOG: entries.MAIN_EVENTS}
+LATE_LINES = 1 << 40
+"""So many numbers are set aside, below all others, for the lines of old files that turn up late."""
 
 LONGEST_CAUSE = 200
 ACTIVE = ("queued", "running", "unknown")
@@ -59,6 +62,7 @@ class History:
         """Grows with all that changes in the index."""
 
         self._followers = {log: Follower(self._logs / log) for log in (JOURNAL, MAIN_LOG)}
+        self._late: Iterator[int] | None = None
         self._missing_since: float | None = None
         self._keep = timedelta(days=keep_days)
         self._forget_at = 0.0
@@ -95,6 +99,7 @@ class History:
             if self.database.open():
                 self.changes = {}
                 self.version += 1
+                self._late = None
                 for follower in self._followers.values():
                     follower.forget()
             try:
@@ -186,7 +191,7 @@ class History:
         for batch in follower.read(cursors, self._stopping.is_set):
             with self.database.write() as connection:
                 touched: set[str] = set()
-                taken = self._take_all(connection, log, batch.lines, touched)
+                taken = self._take_all(connection, log, batch, batch.lines, touched)
                 self._remember(connection, log, batch)
             self.version += 1
             for job_name in touched:
@@ -224,32 +229,51 @@ class History:
             "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (log, cursor.file, cursor.offset, cursor.tail)
         )
 
-    def _take_all(self, connection: sqlite3.Connection, log: str, lines: Sequence[bytes], touched: set[str]) -> int:
-        """Take up some lines, or if that fails, those of them that can be; return how many."""
+    def _take_all(
+        self, connection: sqlite3.Connection, log: str, batch: Batch, lines: Sequence[bytes], touched: set[str]
+    ) -> int:
+        """Take up some lines of a batch, or if that fails, those of them that can be; return how many."""
+        numbers = self._numbers(connection, batch)
         try:
             with _undone_on_error(connection):
-                return sum(self._take(connection, log, line, touched) for line in lines)
+                return sum(self._take(connection, log, line, batch.late, next(numbers), touched) for line in lines)
         except Exception as error:
             if not _is_of_a_line(error):
                 raise
             if len(lines) > 1:  # one by one only now: a savepoint for each line would cost all others time
-                return sum(self._take_all(connection, log, [line], touched) for line in lines)
+                return sum(self._take_all(connection, log, batch, [line], touched) for line in lines)
             LOG.exception("history: a line of %s cannot be taken up", log)
             return 0
 
-    def _take(self, connection: sqlite3.Connection, log: str, line: bytes, touched: set[str]) -> bool:
-        """Take up one line, add its job to `touched`; return whether it says something (a known line does)."""
+    def _take(
+        self, connection: sqlite3.Connection, log: str, line: bytes, late: bool, number: int | None, touched: set[str]
+    ) -> bool:
+        """Take up one line, add its job to `touched`; return whether it says something (a known line does).
+
+        A `late` line is a part of the history, but it tells nothing of how things are now.
+        """
         entry = entries.parse(line, EVENTS[log])
         if entry is None:
             return not line.strip()  # the sidecar ends a torn line with a newline of its own
         if log == MAIN_LOG:
-            apply_main_entry(connection, entry)
+            if not late:
+                apply_main_entry(connection, entry)
         elif entry["event"] == "checkpoint":
-            _reconcile(connection, entry)
-        elif (seq := _insert_line(connection, line, entry)) is not None:
+            if not late:
+                _reconcile(connection, entry)
+        elif (seq := _insert_line(connection, line, entry, number)) is not None:
             APPLY[entry["event"]](connection, entry, seq)
             touched.add(entry["job_name"] or "")
         return True
+
+    def _numbers(self, connection: sqlite3.Connection, batch: Batch) -> Iterator[int | None]:
+        """Return the numbers for lines: what comes after all others (None), for late ones what comes before them."""
+        if not batch.late:
+            return repeat(None)
+        if self._late is None:
+            (lowest,) = connection.execute("SELECT coalesce(min(seq), 0) FROM lines").fetchone()
+            self._late = count(lowest - LATE_LINES)
+        return self._late
 
     # Retention
 
@@ -301,15 +325,17 @@ def _is_of_a_line(error: Exception) -> bool:
     return not isinstance(error, MemoryError | OSError)
 
 
-def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> int | None:
-    """Add a line and return its number; None if it is known already."""
+def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry, number: int | None) -> int | None:
+    """Add a line, with this number or the next, and return its number; None if it is known already."""
     document = {key: value for key, value in entry.items() if key not in ("stdout", "stderr")}
     facts = "" if entry["event"] in ("job_start", "job_queued") else _facts(entry)
     stdout, stderr = entry.get("stdout", ""), entry.get("stderr", "")
     done = connection.execute(
-        "INSERT OR IGNORE INTO lines (digest, at, event, job_name, status, run_id, document, facts, stdout, stderr)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO lines"
+        " (seq, digest, at, event, job_name, status, run_id, document, facts, stdout, stderr)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            number,
             int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True),
             entry["timestamp"],
             entry["event"],

@@ -50,17 +50,25 @@ def row(history: History, run_id: str) -> queries.HistoryRow:
     return found
 
 
-def state(history: History, seconds: float = 0):
+def state(history: History, seconds: float = 0, heartbeat: float | None = None):
+    beat = None if heartbeat is None else NOON + timedelta(seconds=heartbeat)
     with history.database.read() as connection:
-        return scheduler_state(connection, NOON + timedelta(seconds=seconds), None)
+        return scheduler_state(connection, NOON + timedelta(seconds=seconds), beat)
 
 
 def started(seconds: float, config_errors: int = 0):
     return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
 
 
+def heartbeat(seconds: float):
+    return line("heartbeat", seconds, running=0, queued=0, next_run_at=None)
+
+
 def rejected(request_id: str):
     return accepted(request_id, "r9") | {"event": "trigger_rejected", "reason": "disabled", "detail": ""}
+
+
+DAY = 86_400
 
 
 # Lines become rows
@@ -404,6 +412,30 @@ def test_another_service_on_the_same_index_goes_on_where_the_first_was(history, 
     assert again.poll() == 1
     assert page(again) == ["r2", "r1"]
     again.stop()
+
+
+def test_old_files_that_are_put_back_bring_no_old_news(history, log, main_log):
+    old_sha, sha = ({"job": {"handled": lines.time(), "sha256": each * 64, "since": lines.time()}} for each in "ab")
+    append(log, checkpoint(500, jobs=sha), failure("r5", 500), failure("r6", 510))
+    append(main_log, started(500), line("scheduler_stopped", 510, reason="x"))
+    history.poll()
+    append(Path(f"{log}.1"), checkpoint(jobs=old_sha), *(complete(f"r{number}", number) for number in (1, 2)))
+    append(Path(f"{log}.2"), complete("r0", 0))
+    append(Path(f"{main_log}.1"), started(1))
+    history.poll()
+
+    with history.database.read() as connection:
+        recent = queries.recent(connection, "job")
+        found = queries.page(connection, Filter(text="job"), 3)
+        older = queries.page(connection, Filter(text="job"), 9, found.more)
+        numbers = queries.log_lines(connection, "job", 100).numbers
+        assert queries.in_force(connection) == {"job": "b" * 64}
+        assert [each["run_id"] for each in queries.log_entries(connection, numbers)] == ["r6", "r5", "r2", "r1", "r0"]
+    assert [run_id for run_id, *_ in recent.results] == ["r6", "r5", "r2", "r1", "r0"]
+    assert [each.run_id for each in (*found.rows, *older.rows)] == ["r6", "r5", "r2", "r1", "r0"]
+    assert state(history, 600).status == "stopped"
+    with history.database.write() as connection:
+        connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
 
 
 def test_history_outlives_the_logs(history, log):
@@ -752,6 +784,25 @@ def test_recent_tells_the_last_results_and_the_usual_duration(history, log):
     assert (never.last, never.results, never.p95_seconds) == (None, (), None)
 
 
+def test_the_last_result_is_the_journal_s_last_whatever_the_clock_said(history, log):
+    append(log, failure("r1", 10), complete("r2", DAY), failure("r3", 20, stderr="news"))
+    history.poll()
+
+    with history.database.read() as connection:
+        recent = queries.recent(connection, "job")
+    assert recent.last is not None and recent.last.run_id == "r3"
+    assert [run_id for run_id, *_ in recent.results] == ["r3", "r2", "r1"]
+
+
+def test_the_newest_failure_is_the_journal_s_last_whatever_the_clock_said(history, log):
+    append(log, failure("r1", DAY), failure("r2", 20))
+    history.poll()
+
+    with history.database.read() as connection:
+        found = queries.failures(connection, NOON)
+    assert [(each.run_id, count) for each, count in found] == [("r2", 2)]
+
+
 def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
     with stocked.database.read() as connection:
         found = queries.failures(connection, NOON + timedelta(seconds=15))
@@ -780,6 +831,12 @@ def problem(file: str, seconds: float = 0):
         ([started(0), line("scheduler_stopped", 5, reason="SIGTERM")], 500, "stopped"),
         ([line("scheduler_crashed", 4, reason="x"), line("scheduler_stopped", 5, reason="x")], 6, "crashed"),
         ([line("scheduler_stopped", 4, reason="x"), started(5)], 6, "alive"),
+        ([started(DAY), heartbeat(DAY + 30), line("scheduler_stopped", reason="x")], 5, "stopped"),
+        ([started(DAY), heartbeat(0)], 80, "alive"),
+        ([started(DAY), heartbeat(0)], 100, "silent"),
+        ([started(DAY)], 0, "silent"),  # it was killed, and the clock is right again
+        ([started(DAY)], DAY, "alive"),
+        ([started(60)], 0, "alive"),  # the clock was set back a little: the next heartbeat comes
     ],
 )
 def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, status):
@@ -787,6 +844,23 @@ def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, s
     history.poll()
 
     assert state(history, seconds).status == status
+
+
+@pytest.mark.parametrize(
+    ("beat", "seconds", "status", "last_seen"),
+    [
+        (200, 210, "alive", 200),
+        (DAY, 80, "alive", 0),
+        (DAY, 100, "silent", 0),
+        (200, 195, "alive", 200),
+    ],
+)
+def test_a_heartbeat_of_the_future_is_no_sign_of_life(history, main_log, beat, seconds, status, last_seen):
+    append(main_log, started(0))
+    history.poll()
+    found = state(history, seconds, beat)
+
+    assert (found.status, found.last_seen) == (status, NOON + timedelta(seconds=last_seen))
 
 
 def test_files_with_errors_are_told_until_they_are_right(history, main_log):
