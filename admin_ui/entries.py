@@ -14,6 +14,7 @@ TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]
 SHA256 = re.compile(r"[0-9a-f]{64}")
 TRIGGERS = ("schedule", "manual", "retry", "catch_up")
 LARGEST_COUNT = 1 << 53  # what JSON readers agree on
+DEEPEST = 20  # the contract has 3 levels; json fails at some 1,000, less what its caller's stack is deep
 TRACEBACK = "Traceback (most recent call last):"
 
 Entry = dict[str, Any]
@@ -147,12 +148,12 @@ NULLABLE = {
     "config_error": ("job_name",),
     "config_recovered": ("job_name",),
 }
+LINE = ("timestamp", "level", "component")
 RUN = ("run_id", "job_name", "trigger", "scheduled_time", "attempt", "first_run_id", "request_id")
 REQUEST = ("request_id", "action", "file", "job_name", "run_id", "requested_by", "requested_uid")
 PASSED = ("job_name", "run_id", "request_id", "first_scheduled_time", "scheduled_time", "count", "reason")
 DEFINITION = ("file", "job_name", "sha256")
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    # The journal's
+JOURNAL_EVENTS: Mapping[str, tuple[str, ...]] = {
     "trigger_accepted": (*REQUEST, "run_ids"),
     "trigger_rejected": (*REQUEST, "reason", "detail"),
     "job_queued": (*RUN, "reason"),
@@ -165,7 +166,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "job_skipped": PASSED,
     "job_missed": PASSED,
     "checkpoint": ("full", "jobs"),
-    # The main log's, as far as the page tells of them
+}
+MAIN_EVENTS: Mapping[str, tuple[str, ...]] = {
     "scheduler_started": ("timezone", "config_errors", "version"),
     "scheduler_stopping": ("reason",),
     "scheduler_stopped": ("reason",),
@@ -186,23 +188,32 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "clock_jump": (),
     "setting_raised": (),
 }
+FIELDS: Mapping[str, tuple[str, ...]] = {**JOURNAL_EVENTS, **MAIN_EVENTS}
+"""By event, what this side relies on."""
+
+UNLIKE = {"scheduler_started": "jobs", "heartbeat": "jobs", "schedule_error": "errors", "checkpoint": "version"}
+"""Fields that mean another thing here than under other events, and nothing to this side."""
 
 
-def parse(line: bytes) -> Entry | None:
-    """Return a line's entry if its event is known and every field that this side uses is as the contract has it."""
+def parse(line: bytes, events: Mapping[str, tuple[str, ...]] = FIELDS) -> Entry | None:
+    """Return a line's entry if it has one of these events, all fields that this side relies on, and in no field that
+    it knows, needed or not, anything but what the contract has there: what is kept of a line is shown some day.
+    """
     try:
-        entry = json.loads(line, parse_constant=_no_constant)
+        # json.loads would take bytes too, but with half characters in them, which SQLite then refuses.
+        entry = json.loads(line.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
         return None
     event = entry.get("event")
-    fields = FIELDS.get(event) if isinstance(event, str) else None
-    if fields is None or not _fits(entry, ("timestamp", "level", "component"), ()):
+    if not isinstance(event, str) or event not in events:
         return None
-    if not _fits(entry, fields, NULLABLE.get(str(event), ())):
+    if line.count(b"[") + line.count(b"{") > DEEPEST and _is_deeper(entry, DEEPEST):
         return None
-    if event == "checkpoint" and entry["full"] and not _fits(entry, ("open", "pending", "retries")):
+    if not _fits(entry, (*LINE, *events[event]), NULLABLE.get(event, ()), UNLIKE.get(event)):
+        return None
+    if event == "checkpoint" and entry["full"] and not entry.keys() >= {"open", "pending", "retries"}:
         return None
     return _characters(entry) if b"\\ud" in line.lower() else entry
 
@@ -222,11 +233,22 @@ def cause(entry: Entry) -> str | None:
     return None
 
 
-def _fits(entry: Mapping[str, Any], fields: tuple[str, ...], nullable: tuple[str, ...] = ()) -> bool:
-    return all(
-        field in entry and (CHECKS[field](entry[field]) or (entry[field] is None and field in nullable))
-        for field in fields
+def _fits(
+    entry: Mapping[str, Any], needed: tuple[str, ...], nullable: tuple[str, ...] = (), unlike: str | None = None
+) -> bool:
+    return all(name in entry for name in needed) and all(
+        CHECKS[name](value) or (value is None and name in nullable)
+        for name, value in entry.items()
+        if name in CHECKS and name != unlike
     )
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(each, levels - 1) for each in value)
 
 
 def _characters(value: Any) -> Any:

@@ -8,9 +8,10 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from admin_ui import entries
 from admin_ui.database import Database
 from admin_ui.entries import Entry
 from admin_ui.errors import StorageError
-from admin_ui.follow import Batch, Cursor, Follower
+from admin_ui.follow import LONGEST_LINE, Batch, Cursor, Follower
 from admin_ui.model import STATUSES, iso
 from admin_ui.scheduler_state import apply_main_entry
 
@@ -30,9 +31,16 @@ INDEX = "history.sqlite3"
 IDLE_SECONDS = 0.25
 WAITED_FOR_SECONDS = 0.02
 RETRY_SECONDS = 5.0
+GONE_AFTER_SECONDS = 2.0
+"""How long a journal may be missing; while it is rotated, it is for a moment."""
+
 FORGET_EVERY_SECONDS = 60.0
 FORGET_LINES = 2000
 """So many lines at most are forgotten in one transaction, about a tenth of a second."""
+
+EVENTS = {JOURNAL: entries.JOURNAL_EVENTS, MAIN_LOG: entries.MAIN_EVENTS}
+LATE_LINES = 1 << 40
+"""So many numbers are set aside, below all others, for the lines of old files that turn up late."""
 
 LONGEST_CAUSE = 200
 ACTIVE = ("queued", "running", "unknown")
@@ -43,7 +51,7 @@ class History:
     """Keeps the index up to date. `poll` is one pass; `start` has a thread repeat it."""
 
     def __init__(self, log_directory: str | Path, data_directory: str | Path, *, keep_days: float = 365) -> None:
-        logs = Path(log_directory)
+        self._logs = Path(log_directory)
         self.database = Database(Path(data_directory) / INDEX, {"has_text": (4, _has_text)})
         self.problem: str | None = None
         self.skipped_lines = 0
@@ -53,7 +61,9 @@ class History:
         self.version = 0
         """Grows with all that changes in the index."""
 
-        self._followers = {JOURNAL: Follower(logs / JOURNAL), MAIN_LOG: Follower(logs / MAIN_LOG)}
+        self._followers = {log: Follower(self._logs / log) for log in (JOURNAL, MAIN_LOG)}
+        self._late: Iterator[int] | None = None
+        self._missing_since: float | None = None
         self._keep = timedelta(days=keep_days)
         self._forget_at = 0.0
         self._polling = threading.Lock()
@@ -81,24 +91,29 @@ class History:
         self.database.close()
 
     def poll(self) -> int:
-        """Take up every new whole line of both logs and return how many. Raises StorageError; then go on later."""
+        """Take up the new whole lines of both logs, if there are not too many for one pass, and return how many.
+
+        Sets `problem` if that leaves something unread. Raises StorageError; then go on later.
+        """
         with self._polling:
             if self.database.open():
                 self.changes = {}
                 self.version += 1
+                self._late = None
                 for follower in self._followers.values():
                     follower.forget()
             try:
-                count = sum(self._follow(log) for log in self._followers)
+                taken = sum(self._follow(log) for log in self._followers)
             except OSError as error:
                 raise StorageError(f"the logs cannot be read: {error}") from error
+            self.problem = self._what_is_missing() or self._what_is_unread()
             if time.monotonic() >= self._forget_at:
                 self._forget()
                 self._forget_at = time.monotonic() + FORGET_EVERY_SECONDS
         with self._news:
             self._passes += 1
             self._news.notify_all()
-        return count
+        return taken
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -127,6 +142,8 @@ class History:
     def _loop(self) -> None:
         while not self._stopping.is_set():
             pause = IDLE_SECONDS if self._try() else RETRY_SECONDS
+            if pause == IDLE_SECONDS and any(each.unread for each in self._followers.values()):
+                pause = WAITED_FOR_SECONDS
             with self._news:
                 if not self._stopping.is_set():
                     self._news.wait_for(lambda: self._waiting > 0 or self._stopping.is_set(), pause)
@@ -134,14 +151,20 @@ class History:
                 self._stopping.wait(WAITED_FOR_SECONDS)
 
     def _try(self) -> bool:
+        known = self.problem
         try:
             self.poll()
         except StorageError as error:
-            if self.problem is None:
+            if known is None:
                 LOG.error("history: %s", error)
             self.problem = str(error)
             return False
-        self.problem = None
+        except Exception as error:
+            # Whatever it is: without this thread the page would go on showing what it has as if it were news.
+            if known is None:
+                LOG.exception("history: the logs cannot be taken up")
+            self.problem = f"the logs cannot be taken up: {error!r}"
+            return False
         return True
 
     @contextmanager
@@ -161,25 +184,44 @@ class History:
     # Lines
 
     def _follow(self, log: str) -> int:
-        follower, count = self._followers[log], 0
+        follower, total = self._followers[log], 0
         with self.database.read() as connection:
             rows = connection.execute("SELECT file, offset, tail FROM cursors WHERE log = ?", (log,)).fetchall()
         cursors = {file: Cursor(file, offset, tail) for file, offset, tail in rows}
-        for batch in follower.read(cursors):
+        for batch in follower.read(cursors, self._stopping.is_set):
             with self.database.write() as connection:
                 touched: set[str] = set()
-                taken = sum(self._take(connection, log, line, touched) for line in batch.lines)
+                taken = self._take_all(connection, log, batch, batch.lines, touched)
                 self._remember(connection, log, batch)
             self.version += 1
             for job_name in touched:
                 self.changes[job_name] = self.changes.get(job_name, 0) + 1
-            count += taken
+            total += taken
             self.skipped_lines += batch.skipped + len(batch.lines) - taken
         gone = cursors.keys() - follower.files
         if gone and follower.files:
             with self.database.write() as connection:
                 connection.executemany("DELETE FROM cursors WHERE log = ? AND file = ?", [(log, file) for file in gone])
-        return count
+        if log == JOURNAL:
+            if follower.is_there or not cursors:  # without one, nothing was there yet
+                self._missing_since = None
+            elif self._missing_since is None:
+                self._missing_since = time.monotonic()
+        return total
+
+    def _what_is_missing(self) -> str | None:
+        if self._missing_since is None or time.monotonic() - self._missing_since < GONE_AFTER_SECONDS:
+            return None
+        return f"the journal is gone: there is no file {self._logs / JOURNAL}"
+
+    def _what_is_unread(self) -> str | None:
+        for follower in self._followers.values():
+            if follower.unread and follower.overlong:
+                most = f"{LONGEST_LINE >> 20} MiB"
+                return f"{follower.unread} holds a line of more than {most}; what follows it is not read yet"
+            if follower.unread:
+                return f"{follower.unread} is not read to its end yet"
+        return None
 
     def _remember(self, connection: sqlite3.Connection, log: str, batch: Batch) -> None:
         cursor = batch.cursor
@@ -187,19 +229,51 @@ class History:
             "INSERT OR REPLACE INTO cursors VALUES (?, ?, ?, ?)", (log, cursor.file, cursor.offset, cursor.tail)
         )
 
-    def _take(self, connection: sqlite3.Connection, log: str, line: bytes, touched: set[str]) -> bool:
-        """Take up one line, add its job to `touched`; return whether it says something (a known line does)."""
-        entry = entries.parse(line)
+    def _take_all(
+        self, connection: sqlite3.Connection, log: str, batch: Batch, lines: Sequence[bytes], touched: set[str]
+    ) -> int:
+        """Take up some lines of a batch, or if that fails, those of them that can be; return how many."""
+        numbers = self._numbers(connection, batch)
+        try:
+            with _undone_on_error(connection):
+                return sum(self._take(connection, log, line, batch.late, next(numbers), touched) for line in lines)
+        except Exception as error:
+            if not _is_of_a_line(error):
+                raise
+            if len(lines) > 1:  # one by one only now: a savepoint for each line would cost all others time
+                return sum(self._take_all(connection, log, batch, [line], touched) for line in lines)
+            LOG.exception("history: a line of %s cannot be taken up", log)
+            return 0
+
+    def _take(
+        self, connection: sqlite3.Connection, log: str, line: bytes, late: bool, number: int | None, touched: set[str]
+    ) -> bool:
+        """Take up one line, add its job to `touched`; return whether it says something (a known line does).
+
+        A `late` line is a part of the history, but it tells nothing of how things are now.
+        """
+        entry = entries.parse(line, EVENTS[log])
         if entry is None:
             return not line.strip()  # the sidecar ends a torn line with a newline of its own
         if log == MAIN_LOG:
-            apply_main_entry(connection, entry)
+            if not late:
+                apply_main_entry(connection, entry)
         elif entry["event"] == "checkpoint":
-            _reconcile(connection, entry)
-        elif (seq := _insert_line(connection, line, entry)) is not None:
-            APPLY.get(entry["event"], _ignore)(connection, entry, seq)
-            touched.add(entry.get("job_name") or "")
+            if not late:
+                _reconcile(connection, entry)
+        elif (seq := _insert_line(connection, line, entry, number)) is not None:
+            APPLY[entry["event"]](connection, entry, seq)
+            touched.add(entry["job_name"] or "")
         return True
+
+    def _numbers(self, connection: sqlite3.Connection, batch: Batch) -> Iterator[int | None]:
+        """Return the numbers for lines: what comes after all others (None), for late ones what comes before them."""
+        if not batch.late:
+            return repeat(None)
+        if self._late is None:
+            (lowest,) = connection.execute("SELECT coalesce(min(seq), 0) FROM lines").fetchone()
+            self._late = count(lowest - LATE_LINES)
+        return self._late
 
     # Retention
 
@@ -232,19 +306,40 @@ class History:
 # What a line changes
 
 
-def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry) -> int | None:
-    """Add a line and return its number; None if it is known already."""
+@contextmanager
+def _undone_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("SAVEPOINT lines_taken")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):  # a full disk may have rolled back all of the transaction
+            connection.execute("ROLLBACK TO lines_taken")
+        raise
+    connection.execute("RELEASE lines_taken")
+
+
+def _is_of_a_line(error: Exception) -> bool:
+    """Return whether a line is to blame, and not the index, the disk or the memory, with which it may go well later."""
+    if isinstance(error, sqlite3.Error):
+        return isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.IntegrityError)
+    return not isinstance(error, MemoryError | OSError)
+
+
+def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry, number: int | None) -> int | None:
+    """Add a line, with this number or the next, and return its number; None if it is known already."""
     document = {key: value for key, value in entry.items() if key not in ("stdout", "stderr")}
     facts = "" if entry["event"] in ("job_start", "job_queued") else _facts(entry)
     stdout, stderr = entry.get("stdout", ""), entry.get("stderr", "")
     done = connection.execute(
-        "INSERT OR IGNORE INTO lines (digest, at, event, job_name, status, run_id, document, facts, stdout, stderr)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO lines"
+        " (seq, digest, at, event, job_name, status, run_id, document, facts, stdout, stderr)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
+            number,
             int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True),
             entry["timestamp"],
             entry["event"],
-            entry.get("job_name") or "",
+            entry["job_name"] or "",
             entry.get("status", ""),
             entry.get("run_id"),
             json.dumps(document, separators=(",", ":")),
@@ -325,10 +420,6 @@ def _completed(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
 def _passed_over(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
     status = entry["event"].removeprefix("job_")
     _put(connection, entry, status, entry["timestamp"], seq, ended=entry["timestamp"], cause=entry["reason"])
-
-
-def _ignore(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
-    """Take no further note: a line of the main log in the journal."""
 
 
 APPLY: Mapping[str, Callable[[sqlite3.Connection, Entry, int], None]] = {

@@ -196,7 +196,7 @@ class Overviews:
             status = os.lstat(self._heart)
         except OSError:
             return None
-        return datetime.fromtimestamp(status.st_mtime, UTC) if stat.S_ISREG(status.st_mode) else None
+        return _on_the_calendar(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
 
 def paused_since(jobs_directory: Path) -> datetime | None:
@@ -205,7 +205,11 @@ def paused_since(jobs_directory: Path) -> datetime | None:
         seconds = os.lstat(jobs_directory / PAUSE).st_mtime
     except OSError:
         return None
-    # Anybody can give a file a time that no calendar has; it holds the starts all the same.
+    return _on_the_calendar(seconds)
+
+
+def _on_the_calendar(seconds: float) -> datetime:
+    """Return a file's time, or what is nearest to it: anybody can give a file one that no calendar has."""
     return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
 
 

@@ -91,7 +91,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Recent:
-    """A job's newest ended runs as (run_id, status, start), newest first, the last of them whole (None: never run).
+    """A job's newest ended runs as (run_id, status, start), the last to end first and whole (None: never run).
 
     `median_seconds` and `p95_seconds` are of the last 100 successful runs, None without one.
     """
@@ -213,10 +213,12 @@ def log_entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[
 
 def recent(connection: sqlite3.Connection, job_name: str) -> Recent:
     """Return a job's last results and how long it usually takes."""
+    # By the journal's order, not by `at`: the clock may have been ahead, and the last result is what counts.
     rows = connection.execute(
-        "SELECT run_id, status, at FROM runs WHERE job_name = ?"
-        f" AND +status IN ({', '.join('?' * len(STATUSES))}) ORDER BY at DESC, id DESC LIMIT ?",
-        (job_name, *STATUSES, RECENT_RESULTS),
+        "SELECT runs.run_id, runs.status, runs.at FROM lines CROSS JOIN runs ON runs.run_id = lines.run_id"
+        " WHERE lines.job_name = ? AND lines.event = 'job_complete' AND runs.line = lines.seq"
+        " ORDER BY lines.seq DESC LIMIT ?",
+        (job_name, RECENT_RESULTS),
     ).fetchall()
     durations = connection.execute(
         "SELECT duration FROM runs WHERE job_name = ? AND status = 'success' ORDER BY at DESC, id DESC LIMIT ?",
@@ -251,16 +253,20 @@ def active(connection: sqlite3.Connection, status: str) -> list[HistoryRow]:
 
 
 def failures(connection: sqlite3.Connection, since: datetime) -> list[tuple[HistoryRow, int]]:
-    """Return the newest failed run of each job that ended after `since`, newest first, and how many there were."""
-    ids: dict[str, list[int]] = {}
-    for row_id, job_name in connection.execute(
-        "SELECT id, job_name FROM runs WHERE failed = 1 AND ended >= ? ORDER BY ended DESC LIMIT ?",
+    """Return the newest failed run of each job that ended after `since`, newest first, and how many there were.
+
+    Which of a job's is the newest is for the journal's order to say, not for a clock.
+    """
+    failed: dict[str, list[tuple[int, int]]] = {}
+    for job_name, line, row_id in connection.execute(
+        "SELECT job_name, line, id FROM runs WHERE failed = 1 AND ended >= ? ORDER BY ended DESC LIMIT ?",
         (iso(since), MOST_FAILURES),
     ):
-        ids.setdefault(job_name, []).append(row_id)
+        failed.setdefault(job_name, []).append((line, row_id))
     found = []
-    for of_job in ids.values():
-        row = connection.execute(f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.id = ?", of_job[:1]).fetchone()
+    for of_job in failed.values():
+        _, row_id = max(of_job)
+        row = connection.execute(f"SELECT {COLUMNS} {FROM_RUNS} WHERE runs.id = ?", (row_id,)).fetchone()
         found.append((_row(row), len(of_job)))
     return found
 
@@ -462,7 +468,8 @@ def _known(status: str) -> str:
 
 
 def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 19):
+    digits = text.removeprefix("-")  # of a line that turned up late
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValidationError({"before": "this is no place in the history"})
     return int(text)
 

@@ -29,7 +29,8 @@ class ConfigProblem:
 class SchedulerState:
     """The scheduler as its logs show it. `status`: `alive`, `stopping`, `stopped`, `crashed`, `silent` or `unknown`.
 
-    `last_seen` is its newest line's time; `journal_problem` and `watch_problem` say what it complains of.
+    `last_seen` is when it last gave a sign of life (in the future if all that is known is of a clock that was ahead);
+    `journal_problem` and `watch_problem` say what it complains of.
     """
 
     status: str
@@ -55,10 +56,10 @@ CRASHED = "SELECT 1 FROM facts WHERE name = 'phase' AND value = 'crashed'"
 
 
 def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Take up one line of the main log. Lines may come again after the index was lost, so each sets, none adds."""
-    seen = connection.execute("SELECT value FROM facts WHERE name = 'last_seen'").fetchone()
-    if seen and entry["timestamp"] < seen[0]:
-        return
+    """Take up one line of the main log. Lines may come again after the index was lost, so each sets, none adds.
+
+    They come in the order of the log, which alone says what is newer: the clock may have been set back.
+    """
     event = entry["event"]
     facts: dict[str, str | None] = {"last_seen": entry["timestamp"], **FACTS.get(event, {})}
     if event == "scheduler_stopped" and connection.execute(CRASHED).fetchone():
@@ -85,10 +86,12 @@ def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: da
     """Return what is known of the scheduler; `heartbeat` is the time of logs/.heartbeat, if there is one."""
     facts: dict[str, str | None] = dict(connection.execute("SELECT name, value FROM facts").fetchall())
     seen = [each for each in (_instant(facts.get("last_seen")), heartbeat) if each is not None]
-    last_seen = max(seen, default=None)
+    # The clock may have been ahead. By a little, and the next heartbeat comes soon; by more, it says nothing of now.
+    believed = [each for each in seen if each - now <= SILENT_AFTER]
     status = facts.get("phase") or "unknown"
-    if status in ("alive", "stopping") and last_seen is not None and now - last_seen > SILENT_AFTER:
+    if status in ("alive", "stopping") and not any(now - each <= SILENT_AFTER for each in believed):
         status = "silent"
+    last_seen = max(believed or seen, default=None)
     rows = connection.execute("SELECT file, job_name, errors, kept, at FROM config_errors ORDER BY file").fetchall()
     return SchedulerState(
         status=status,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from admin_ui.entries import cause, parse
+from admin_ui.entries import JOURNAL_EVENTS, MAIN_EVENTS, UNLIKE, cause, parse
 from tests import admin_lines as lines
 
 GOOD = lines.complete("r1")
@@ -29,6 +30,9 @@ GOOD = lines.complete("r1")
         json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": NaN').encode(),
         json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": 1e999').encode(),
         json.dumps(GOOD).replace('"duration_seconds": 1', '"duration_seconds": ' + "9" * 5000).encode(),
+        json.dumps(GOOD).encode().replace(b'"stdout": "', b'"stdout": "\xed\xa0\x80'),
+        json.dumps(GOOD).encode("utf-16"),
+        json.dumps(GOOD)[:-1].encode() + b', "new": ' + b"[" * 200 + b"]" * 200 + b"}",
     ],
 )
 def test_a_hostile_line_is_nothing(line):
@@ -58,6 +62,51 @@ def test_a_hostile_line_is_nothing(line):
 )
 def test_a_line_with_a_field_that_is_not_what_the_contract_says_is_nothing(field, value):
     assert parse(json.dumps({**GOOD, field: value}).encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("status", []),
+        ("status", 10**23),
+        ("stdout", {"a": 1}),
+        ("stderr", None),
+        ("run_ids", "r1"),
+        ("retry_at", "<b>"),
+        ("end_time", 5),
+        ("count", None),
+        ("exit_code", "0"),
+    ],
+)
+def test_a_field_that_a_line_needs_not_have_is_as_the_contract_says_all_the_same(field, value):
+    assert parse(json.dumps({**lines.start("r1"), field: value}).encode()) is None
+
+
+@pytest.mark.parametrize("field", ["first_run_id", "scheduled_time"])
+def test_a_run_in_a_checkpoint_has_no_field_that_is_not_as_the_contract_says(field):
+    run = {"run_id": "r1", "job_name": "job", "trigger": "schedule", "since": lines.time(), "attempt": 1}
+    entry = lines.checkpoint(open=[{**run, "request_id": None, field: 5}])
+
+    assert parse(json.dumps(entry).encode()) is None
+
+
+def test_each_log_has_events_of_its_own():
+    heartbeat = lines.line("heartbeat", running=0, queued=0, jobs=5, next_run_at=None)
+
+    assert parse(json.dumps(GOOD).encode(), MAIN_EVENTS) is None
+    assert parse(json.dumps(heartbeat).encode(), JOURNAL_EVENTS) is None
+    assert parse(json.dumps(GOOD).encode(), JOURNAL_EVENTS) == GOOD
+    assert parse(json.dumps(heartbeat).encode(), MAIN_EVENTS) == heartbeat
+
+
+def test_a_field_is_checked_under_each_event_unless_it_is_another_thing_there():
+    schema = json.loads((Path(__file__).parents[3] / "schemas" / "event.schema.json").read_text())["$defs"]
+    whole_numbers = {"jobs": {"$ref": "#/$defs/count"}, "version": {"type": "integer", "minimum": 1}}
+
+    for event, name in UNLIKE.items():
+        part = schema[event] if name in schema[event]["properties"] else schema[event]["then"]
+        found = {key: value for key, value in part["properties"][name].items() if key != "description"}
+        assert found == whole_numbers.get(name, {"$ref": "#/$defs/text"})
 
 
 def test_a_field_more_than_is_known_does_no_harm():

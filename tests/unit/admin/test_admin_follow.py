@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,17 @@ class Reader:
         self.path = path
         self.cursors: dict[str, Cursor] = {}
         self.skipped = 0
-        self._follower = Follower(path)
+        self.late: list[bytes] = []
+        self.follower = Follower(path)
 
     def restart(self) -> None:
-        self._follower = Follower(self.path)
+        self.follower = Follower(self.path)
 
-    def read(self) -> list[bytes]:
+    def read(self, stopped: Callable[[], bool] = lambda: False) -> list[bytes]:
         lines: list[bytes] = []
-        for batch in self._follower.read(self.cursors):
+        for batch in self.follower.read(self.cursors, stopped):
             lines += batch.lines
+            self.late += batch.lines if batch.late else []
             self.skipped += batch.skipped
             self.cursors[batch.cursor.file] = batch.cursor
         return lines
@@ -161,6 +164,120 @@ def test_a_line_beyond_all_measure_is_skipped_and_counted(log, reader, monkeypat
     assert reader.skipped == (1 if chunk < 500 else 0)
     add(log, "3")
     assert reader.read() == [b"3"]
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "CHUNK_BYTES", 10)
+    monkeypatch.setattr(follow, "LONGEST_LINE", 20)
+    monkeypatch.setattr(follow, "MOST_BYTES", 50)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("restart", [False, True])
+def test_no_more_than_is_good_is_read_at_once_and_nothing_is_left_out(log, reader, restart):
+    add(log, *(f"{number:04}" for number in range(30)))
+    rotate(log)
+    add(log, "last")
+    passes: list[list[bytes]] = []
+    for _ in range(4):
+        passes.append(reader.read())
+        if restart:
+            reader.restart()
+
+    assert list(chain(*passes)) == [*(f"{number:04}".encode() for number in range(30)), b"last"]
+    assert max(map(len, passes)) == 10
+    assert reader.late == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_line_without_end_is_passed_over_piece_by_piece(log, reader):
+    add(log, "1", "x" * 300, end="")
+    assert reader.read() == [b"1"]
+    assert reader.follower.unread == log.name
+    assert reader.follower.overlong
+    for _ in range(6):
+        assert reader.read() == []
+    assert reader.follower.unread is None
+
+    add(log, "yz", "2")
+    assert reader.read() == [b"2"]
+    assert reader.skipped == 1
+    assert not reader.follower.overlong
+
+
+@pytest.mark.usefixtures("small")
+def test_a_newer_file_waits_for_the_end_of_an_older_one(log, reader):
+    add(log, "x" * 200, "1")
+    rotate(log)
+    add(log, "2")
+    passes = [reader.read() for _ in range(6)]
+
+    assert list(chain(*passes)) == [b"1", b"2"]
+
+
+@pytest.mark.usefixtures("small")
+def test_a_line_without_end_that_was_cut_off_hides_nothing(log, reader):
+    add(log, "1", "x" * 100, end="")
+    reader.read()
+    reader.read()
+    os.truncate(log, 30)
+    add(log, "", "2", "3")
+
+    assert reader.read()[-2:] == [b"2", b"3"]
+
+
+def test_a_hole_is_passed_at_once(log, reader):
+    add(log, "1")
+    os.truncate(log, 25 << 30)
+    add(log, "x", "2")
+    passes = [reader.read() for _ in range(3)]
+
+    assert list(chain(*passes)) == [b"1", b"2"]
+    assert reader.skipped == 1
+
+
+@pytest.mark.usefixtures("small")
+def test_reading_stops_between_two_pieces(log, reader):
+    add(log, "1", "x" * 300, end="")
+    asked = iter((False, False))
+
+    assert reader.read(lambda: next(asked, True)) == [b"1"]
+    assert reader.follower.unread == log.name
+
+
+def test_an_older_file_that_turns_up_later_is_told_from_news(log, reader):
+    add(log, "2")
+    assert reader.read() == [b"2"]
+    add(log.with_name("a.log.1"), "1")
+    add(log, "3")
+
+    assert reader.read() == [b"1", b"3"]
+    assert reader.late == [b"1"]
+
+
+def test_what_comes_after_a_log_was_cut_or_replaced_is_news(log, reader):
+    add(log, "1" * 200, "2")
+    rotate(log)
+    add(log, "3")
+    reader.read()
+    log.write_text("4\n")
+    assert reader.read() == [b"4"]
+    log.unlink()
+    add(log, "5")
+
+    assert reader.read() == [b"5"]
+    assert reader.late == []
+
+
+def test_whether_the_log_itself_is_there_is_told(log, reader):
+    add(log, "1")
+    reader.read()
+    there = reader.follower.is_there
+    os.rename(log, f"{log}.1")
+    reader.read()
+
+    assert (there, reader.follower.is_there) == (True, False)
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])

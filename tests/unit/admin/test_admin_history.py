@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui import queries
+from admin_ui import follow, queries
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.history import INDEX, JOURNAL, MAIN_LOG, History
+from admin_ui.history import APPLY, INDEX, JOURNAL, MAIN_LOG, History, _started
+from admin_ui.page.job_log import entries_html
 from admin_ui.queries import Filter
 from admin_ui.scheduler_state import scheduler_state
 from tests import admin_lines as lines
@@ -47,6 +48,27 @@ def row(history: History, run_id: str) -> queries.HistoryRow:
         found = queries.run(connection, run_id)
     assert found is not None
     return found
+
+
+def state(history: History, seconds: float = 0, heartbeat: float | None = None):
+    beat = None if heartbeat is None else NOON + timedelta(seconds=heartbeat)
+    with history.database.read() as connection:
+        return scheduler_state(connection, NOON + timedelta(seconds=seconds), beat)
+
+
+def started(seconds: float, config_errors: int = 0):
+    return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
+
+
+def heartbeat(seconds: float):
+    return line("heartbeat", seconds, running=0, queued=0, next_run_at=None)
+
+
+def rejected(request_id: str):
+    return accepted(request_id, "r9") | {"event": "trigger_rejected", "reason": "disabled", "detail": ""}
+
+
+DAY = 86_400
 
 
 # Lines become rows
@@ -133,13 +155,235 @@ def test_definitions_in_force_are_those_of_the_checkpoints(history, log):
         assert queries.in_force(connection) == {"b": "b" * 64}
 
 
-@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"\xff\xfe\n", b"[" * 50_000 + b"\n", b'{"event":"job_start"}\n'])
+PAUSED = line("paused", job_name="job", file="PAUSE")
+HALF = b"\xed\xa0\x80"  # of a character; json.loads takes it, SQLite does not
+HOSTILE_LINES = [
+    b"\n",
+    b"{}\n",
+    b"\xff\xfe\n",
+    b"[" * 50_000 + b"\n",
+    b'{"event":"job_start"}\n',
+    lines.data(rejected("a?")).replace(b"?", HALF),
+    lines.data(complete("r3", stdout="a?")).replace(b"?", HALF),
+    lines.data(PAUSED),
+    lines.data(PAUSED | {"job_name": ["job"]}),
+    lines.data(PAUSED | {"run_id": {}}),
+    lines.data(PAUSED | {"stdout": []}),
+    lines.data(PAUSED | {"status": 10**23}),
+    lines.data(start("r3", status=[])),
+    lines.data(start("r3", stdout={"a": 1})),
+    lines.data(start("r3", retry_at="yesterday")),
+    lines.data(start("r3"))[:-2] + b', "new": ' + b"[" * 900 + b"]" * 900 + b"}\n",
+]
+
+
+@pytest.mark.parametrize("junk", HOSTILE_LINES)
 def test_a_hostile_line_hides_no_other(history, log, junk):
     log.write_bytes(lines.data(complete("r1")) + junk + lines.data(complete("r2")))
     history.poll()
 
     assert page(history) == ["r2", "r1"]
     assert history.skipped_lines == (junk != b"\n")
+
+
+@pytest.mark.parametrize("junk", HOSTILE_LINES)
+def test_a_hostile_line_is_in_no_job_s_log(history, log, junk):
+    log.write_bytes(junk + lines.data(complete("r2")))
+    history.poll()
+
+    with history.database.read() as connection:
+        entries = queries.log_entries(connection, queries.log_lines(connection, "job", 100).numbers)
+    assert entries == [complete("r2")]
+    assert entries_html(entries, "", None)[1] == 1
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        lines.data(line("scheduler_started", timezone="a?", version="1", config_errors=0)).replace(b"?", HALF),
+        lines.data(line("scheduler_started", timezone="UTC", version=["1"], config_errors=0)),
+        lines.data(line("config_error", file="a", job_name=[], errors=[], kept_last_good=False)),
+        lines.data(complete("r1")),
+    ],
+)
+def test_a_hostile_line_in_the_main_log_hides_no_other(history, main_log, junk):
+    main_log.write_bytes(junk + lines.data(started(0)))
+    history.poll()
+
+    assert state(history).status == "alive"
+    assert history.skipped_lines == 1
+
+
+@pytest.mark.parametrize("fault", [KeyError("x"), OverflowError("x"), sqlite3.ProgrammingError("x"), RecursionError()])
+def test_a_line_that_nobody_thought_of_is_passed_over_alone(history, log, monkeypatch, caplog, fault):
+    def take_up(connection, entry, seq):
+        if entry["run_id"] == "r2":
+            raise fault
+        _started(connection, entry, seq)
+
+    monkeypatch.setitem(APPLY, "job_start", take_up)
+    append(log, start("r1"), start("r2"), start("r3"))
+    history.poll()
+    append(log, start("r4"))
+
+    assert history.poll() == 1
+    assert sorted(filter(None, page(history))) == ["r1", "r3", "r4"]
+    assert history.skipped_lines == 1
+    assert "cannot be taken up" in caplog.text
+    with history.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM lines").fetchone() == (3,)  # nothing of it half
+
+
+def test_a_full_disk_costs_no_line(history, log, monkeypatch):
+    def full(connection, entry, seq):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    append(log, start("r1"), start("r2"))
+    with monkeypatch.context() as patch:
+        patch.setitem(APPLY, "job_start", full)
+        with pytest.raises(StorageError, match="full"):
+            history.poll()
+    history.poll()
+
+    assert sorted(filter(None, page(history))) == ["r1", "r2"]
+    assert history.skipped_lines == 0
+
+
+def test_an_error_that_nobody_thought_of_ends_neither_the_start_nor_the_thread(history, log, monkeypatch):
+    monkeypatch.setattr("admin_ui.history.RETRY_SECONDS", 0.01)
+    poll = History.poll
+    monkeypatch.setattr(History, "poll", lambda self: 1 // 0)
+    history.start()
+    told = history.problem
+    monkeypatch.setattr(History, "poll", poll)
+    append(log, complete("r1"))
+
+    assert told is not None and "division" in told
+    assert history.wait_for(lambda: page(history) or None if history.problem is None else None, 5) == ["r1"]
+
+
+# A log without end
+
+
+@pytest.fixture
+def endless(main_log: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(follow, "MOST_BYTES", 32 << 20)
+    append(main_log, started(0))
+    with main_log.open("ab") as file:
+        file.write(b"x" * (100 << 20))
+    return main_log
+
+
+def test_a_line_without_end_is_told_of_while_what_follows_it_is_not_read(history, log, endless):
+    append(log, complete("r1"))
+    history.poll()
+    assert history.problem is not None
+    assert endless.name in history.problem
+    assert page(history) == ["r1"]
+    append(endless, line("scheduler_stopped", 9, reason="x"), line("scheduler_stopped", 9, reason="x"))
+    while history.problem is not None:
+        history.poll()
+
+    assert state(history, 9).status == "stopped"
+    assert history.skipped_lines == 1
+
+
+def test_the_thread_does_not_rest_before_a_log_is_read_to_its_end(history, endless, monkeypatch):
+    monkeypatch.setattr("admin_ui.history.IDLE_SECONDS", 60)
+    history.start()
+
+    assert history.problem is not None
+    assert history.wait_for(lambda: True if history.problem is None else None, 10)
+
+
+def test_a_stop_does_not_wait_for_the_end_of_a_log(history, log, monkeypatch):
+    monkeypatch.setattr(follow, "CHUNK_BYTES", 1000)
+    append(log, *(complete(f"r{number}") for number in range(200)))
+    write = history.database.write
+    written = []
+
+    def write_and_stop():
+        written.append(1)
+        history._stopping.set()
+        return write()
+
+    monkeypatch.setattr(history.database, "write", write_and_stop)
+    history.poll()
+
+    assert len(written) <= 2
+
+
+# The logs are gone
+
+
+@pytest.fixture
+def gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("admin_ui.history.GONE_AFTER_SECONDS", 0)
+
+
+def take_away_the_directory(log: Path) -> None:
+    os.rename(log.parent, log.parent.with_name("elsewhere"))
+
+
+def put_a_directory_in_its_place(log: Path) -> None:
+    log.unlink()
+    log.mkdir()
+
+
+@pytest.mark.usefixtures("gone_at_once")
+@pytest.mark.parametrize("take_away", [Path.unlink, take_away_the_directory, put_a_directory_in_its_place])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_journal_that_is_gone_is_told_of_until_it_is_there_again(history, log, tmp_path, take_away, restart):
+    append(log, complete("r1"))
+    history.poll()
+    assert history.problem is None
+    take_away(log)
+    if restart:
+        history.stop()
+        history = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    history.poll()
+    assert history.problem is not None
+    assert history.problem.startswith("the journal is gone: ")
+    log.parent.mkdir(exist_ok=True)
+    if log.is_dir():
+        log.rmdir()
+    append(log, complete("r2"))
+    history.poll()
+
+    assert history.problem is None
+    history.stop()
+
+
+@pytest.mark.usefixtures("gone_at_once")
+def test_a_log_directory_that_is_none_is_told_of(history, log):
+    append(log, complete("r1"))
+    history.poll()
+    log.unlink()
+    log.parent.rmdir()
+    log.parent.write_text("a file")
+    history._try()
+
+    assert history.problem is not None
+    assert "Not a directory" in history.problem
+
+
+@pytest.mark.usefixtures("gone_at_once")
+def test_a_first_start_without_any_log_is_nothing_to_tell_of(history, log):
+    history.poll()
+    assert history.problem is None
+    log.parent.rmdir()
+    history.poll()
+    assert history.problem is None
+
+
+def test_the_moment_of_a_rotation_is_nothing_to_tell_of(history, log):
+    append(log, complete("r1"))
+    history.poll()
+    os.rename(log, f"{log}.1")
+    history.poll()
+    history.poll()
+
+    assert history.problem is None
 
 
 # Each line once
@@ -168,6 +412,30 @@ def test_another_service_on_the_same_index_goes_on_where_the_first_was(history, 
     assert again.poll() == 1
     assert page(again) == ["r2", "r1"]
     again.stop()
+
+
+def test_old_files_that_are_put_back_bring_no_old_news(history, log, main_log):
+    old_sha, sha = ({"job": {"handled": lines.time(), "sha256": each * 64, "since": lines.time()}} for each in "ab")
+    append(log, checkpoint(500, jobs=sha), failure("r5", 500), failure("r6", 510))
+    append(main_log, started(500), line("scheduler_stopped", 510, reason="x"))
+    history.poll()
+    append(Path(f"{log}.1"), checkpoint(jobs=old_sha), *(complete(f"r{number}", number) for number in (1, 2)))
+    append(Path(f"{log}.2"), complete("r0", 0))
+    append(Path(f"{main_log}.1"), started(1))
+    history.poll()
+
+    with history.database.read() as connection:
+        recent = queries.recent(connection, "job")
+        found = queries.page(connection, Filter(text="job"), 3)
+        older = queries.page(connection, Filter(text="job"), 9, found.more)
+        numbers = queries.log_lines(connection, "job", 100).numbers
+        assert queries.in_force(connection) == {"job": "b" * 64}
+        assert [each["run_id"] for each in queries.log_entries(connection, numbers)] == ["r6", "r5", "r2", "r1", "r0"]
+    assert [run_id for run_id, *_ in recent.results] == ["r6", "r5", "r2", "r1", "r0"]
+    assert [each.run_id for each in (*found.rows, *older.rows)] == ["r6", "r5", "r2", "r1", "r0"]
+    assert state(history, 600).status == "stopped"
+    with history.database.write() as connection:
+        connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
 
 
 def test_history_outlives_the_logs(history, log):
@@ -516,6 +784,25 @@ def test_recent_tells_the_last_results_and_the_usual_duration(history, log):
     assert (never.last, never.results, never.p95_seconds) == (None, (), None)
 
 
+def test_the_last_result_is_the_journal_s_last_whatever_the_clock_said(history, log):
+    append(log, failure("r1", 10), complete("r2", DAY), failure("r3", 20, stderr="news"))
+    history.poll()
+
+    with history.database.read() as connection:
+        recent = queries.recent(connection, "job")
+    assert recent.last is not None and recent.last.run_id == "r3"
+    assert [run_id for run_id, *_ in recent.results] == ["r3", "r2", "r1"]
+
+
+def test_the_newest_failure_is_the_journal_s_last_whatever_the_clock_said(history, log):
+    append(log, failure("r1", DAY), failure("r2", 20))
+    history.poll()
+
+    with history.database.read() as connection:
+        found = queries.failures(connection, NOON)
+    assert [(each.run_id, count) for each, count in found] == [("r2", 2)]
+
+
 def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
     with stocked.database.read() as connection:
         found = queries.failures(connection, NOON + timedelta(seconds=15))
@@ -526,15 +813,6 @@ def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
 
 
 # The scheduler
-
-
-def state(history: History, seconds: float = 0):
-    with history.database.read() as connection:
-        return scheduler_state(connection, NOON + timedelta(seconds=seconds), None)
-
-
-def started(seconds: float, config_errors: int = 0):
-    return line("scheduler_started", seconds, timezone="Europe/Berlin", version="1", config_errors=config_errors)
 
 
 def problem(file: str, seconds: float = 0):
@@ -553,6 +831,12 @@ def problem(file: str, seconds: float = 0):
         ([started(0), line("scheduler_stopped", 5, reason="SIGTERM")], 500, "stopped"),
         ([line("scheduler_crashed", 4, reason="x"), line("scheduler_stopped", 5, reason="x")], 6, "crashed"),
         ([line("scheduler_stopped", 4, reason="x"), started(5)], 6, "alive"),
+        ([started(DAY), heartbeat(DAY + 30), line("scheduler_stopped", reason="x")], 5, "stopped"),
+        ([started(DAY), heartbeat(0)], 80, "alive"),
+        ([started(DAY), heartbeat(0)], 100, "silent"),
+        ([started(DAY)], 0, "silent"),  # it was killed, and the clock is right again
+        ([started(DAY)], DAY, "alive"),
+        ([started(60)], 0, "alive"),  # the clock was set back a little: the next heartbeat comes
     ],
 )
 def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, status):
@@ -560,6 +844,23 @@ def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, s
     history.poll()
 
     assert state(history, seconds).status == status
+
+
+@pytest.mark.parametrize(
+    ("beat", "seconds", "status", "last_seen"),
+    [
+        (200, 210, "alive", 200),
+        (DAY, 80, "alive", 0),
+        (DAY, 100, "silent", 0),
+        (200, 195, "alive", 200),
+    ],
+)
+def test_a_heartbeat_of_the_future_is_no_sign_of_life(history, main_log, beat, seconds, status, last_seen):
+    append(main_log, started(0))
+    history.poll()
+    found = state(history, seconds, beat)
+
+    assert (found.status, found.last_seen) == (status, NOON + timedelta(seconds=last_seen))
 
 
 def test_files_with_errors_are_told_until_they_are_right(history, main_log):

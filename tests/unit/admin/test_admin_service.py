@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -461,6 +462,18 @@ def test_a_beating_heart_counts_as_a_sign_of_life(service, root):
     os.utime(root / "logs" / ".heartbeat", (NOON.timestamp(), NOON.timestamp()))
 
     assert service.overview().scheduler.status == "alive"
+
+
+@pytest.mark.parametrize("seconds", [-(2**40), 2**40, 10**20])
+def test_a_heart_that_beats_beyond_the_calendar_is_no_sign_of_life(service, root, monkeypatch, seconds):
+    append(root / "logs" / MAIN_LOG, line("scheduler_started", -999, timezone="UTC", version="1", config_errors=0))
+    service.refresh()
+    beat = SimpleNamespace(st_mtime=seconds, st_mode=stat.S_IFREG)
+    with monkeypatch.context() as patch:
+        patch.setattr(overview, "os", SimpleNamespace(lstat=lambda path: beat))
+        seen = service.overview().scheduler
+
+    assert seen.status == "silent"
 
 
 def test_next_runs_and_words_are_in_the_schedulers_zone_unless_another_is_named(service, root):
