@@ -157,7 +157,7 @@ class Follower:
         end = there.rfind(b"\n") + 1
         self._position, self._known = start + end, there[max(0, end - KEPT_BYTES) : end]
         parsed = (journal.parse_line(line) for line in there[begin:end].split(b"\n"))
-        return [entry for entry in parsed if entry is not None]
+        return [entry for entry in parsed if entry is not None and is_usable(entry)]
 
 
 def _common_lines(one: bytes, other: bytes) -> int:

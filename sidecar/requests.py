@@ -185,9 +185,8 @@ class Inbox:
             self.present = keys
             self._answered &= self.present
         elif self.present is not None:
-            self.present = (
-                self.present | keys
-            )  # what could not be judged may be any of the others; what is new is there for sure
+            # What could not be judged may be any of the others; what is new is there for sure.
+            self.present = self.present | keys
         return True
 
     def _look_at_one(self, name: str, now: float) -> bool:
