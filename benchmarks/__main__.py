@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,9 +83,9 @@ def main() -> int:
                 print(f"round {number} of {rounds}: {name}", file=sys.stderr, flush=True)
                 try:
                     _take(step, results)
-                except systems.SystemFailed as error:
-                    print(error, file=sys.stderr, flush=True)
-                    missing[f"{name}, round {number}"] = str(error)
+                except Exception as error:  # what was measured before is not to be lost
+                    traceback.print_exc()
+                    missing[f"{name}, round {number}"] = repr(error)
     form = f"{'short form, ' if arguments.short else ''}{rounds} round{'s' if rounds > 1 else ''}"
     date = datetime.now(UTC).date().isoformat()
     seconds = time.monotonic() - began

@@ -98,9 +98,10 @@ def _rename_in(directory: Path, name: str, text: str) -> int:
 
 
 def product_lines(place: Path, event: str, *, log: str = "scheduler_jobs.log") -> list[dict[str, object]]:
-    """Return the lines of an event in the product's journal, rotated files too."""
-    found = []
+    """Return the whole lines of an event in the product's journal, rotated files too."""
+    found, wanted = [], f'"event": "{event}"'.encode()
     for path in (place / "logs").glob(f"{log}*"):
         with path.open("rb") as lines:
-            found += [json.loads(line) for line in lines if f'"event": "{event}"'.encode() in line]
+            # The last one may be being written.
+            found += [json.loads(line) for line in lines if wanted in line and line.endswith(b"\n")]
     return found
