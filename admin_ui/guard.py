@@ -37,6 +37,8 @@ SESSION_HASH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 MOST_SESSION_HASHES = 10_000
 MOST_QUERY_FIELDS = 1000  # Gradio repeats the query of the page in each request
 REFUSALS_A_MINUTE = 30
+STRANGERS_REFUSALS_A_MINUTE = 6  # 2 MB a day: whoever can reach the port needs months to fill the audit log
+MOST_OF_AN_ACTION = 300
 
 # None of them means anything behind the guard, where it has been judged, and Gradio believes some of them.
 NEVER_PASSED_ON = {"authorization", "cookie", "forwarded", "host", "x-gradio-server", "x-real-ip", SECRET_HEADER}
@@ -108,11 +110,11 @@ class Guard:
         """Return what the application sees of a request that may pass. Raises Refused for every other one."""
         if route is HEALTH:
             return self._cleaned(scope, path, route, None, None), receive
-        visitor = self._visitor(scope)
+        visitor = await self._visitor(scope)
         user = await self._user(scope, visitor, path, route)
         if route is None:
             raise Refused(refusal(visitor, 404, "Not found", "There is nothing at this address."))
-        await self._check_origin(scope, visitor, user, path)
+        await self._check_origin(scope, visitor, user)
         if scope["method"] not in SAFE_METHODS:
             body = await _body(receive, route.max_body, visitor)
             receive = _replayed(body, receive)
@@ -131,51 +133,59 @@ class Guard:
         below = path.removeprefix(root) if root and (path + "/").startswith(root + "/") else path
         return below or "/"
 
-    def _visitor(self, scope: Scope) -> Visitor:
+    async def _visitor(self, scope: Scope) -> Visitor:
         try:
             return self._peers.visitor(scope)
         except NotBelieved as error:
+            peer = (scope.get("client") or ("", 0))[0]
+            await self._refuse(None, scope, str(error), peer)
             raise Refused(PlainTextResponse(f"Bad request: {error}.", 400)) from None
 
     async def _user(self, scope: Scope, visitor: Visitor, path: str, route: Route | None) -> User | None:
         """Return the user, who has the role; None is possible on open routes only."""
-        action = f"{scope['method']} {path}"
         try:
             user = await self._authenticator.authenticate(visitor)
         except AuthUnavailable as error:
+            await self._refuse(None, scope, str(error), visitor.address)
             raise Refused(refusal(visitor, 503, "Sign-in is not possible at the moment", str(error))) from None
         except NotBelieved as error:
-            await self._refuse(None, action, str(error), visitor)
-            raise Refused(self._to_nobody(scope, visitor, path)) from None
+            await self._refuse(None, scope, str(error), visitor.address)
+            raise Refused(self._to_nobody(visitor)) from None
         if route is not None and route.kind is Kind.OPEN:
             return user
         if user is None:
-            raise Refused(self._to_nobody(scope, visitor, path))
+            if self._leads_to_sign_in(scope, visitor, path):
+                query = scope.get("query_string", b"").decode("latin-1")
+                raise Refused(to_sign_in(visitor, self._settings.root_path, path, query))
+            await self._refuse(None, scope, "not signed in", visitor.address)
+            raise Refused(self._to_nobody(visitor))
         try:
             return require_role(user, self._settings.role)
         except NotAuthorized as error:
-            await self._refuse(user, action, str(error), visitor)
+            await self._refuse(user, scope, str(error), visitor.address)
             text = f"You are signed in as {user.username}. Only people with the role {self._settings.role} get in here."
             raise Refused(refusal(visitor, 403, "No access", text)) from None
 
-    def _to_nobody(self, scope: Scope, visitor: Visitor, path: str) -> Response:
+    def _leads_to_sign_in(self, scope: Scope, visitor: Visitor, path: str) -> bool:
+        """Return whether this is the view of a page, by somebody whom the own sign-in page can help."""
         own_sign_in = self._settings.auth_mode is AuthMode.PASSWORD
-        if own_sign_in and scope["method"] in SAFE_METHODS and path and is_page_view(visitor):
-            query = scope.get("query_string", b"").decode("latin-1")
-            return to_sign_in(visitor, self._settings.root_path, path, query)
+        return own_sign_in and scope["method"] in SAFE_METHODS and path != "" and is_page_view(visitor)
+
+    def _to_nobody(self, visitor: Visitor) -> Response:
+        own_sign_in = self._settings.auth_mode is AuthMode.PASSWORD
         text = "Sign in again." if own_sign_in else "Sign in to the application first, then come back."
         response = refusal(visitor, 401, "You are not signed in", text)
         if self._settings.auth_mode is AuthMode.JWT and not self._settings.jwt_cookie:
             response.headers["www-authenticate"] = "Bearer"
         return response
 
-    async def _check_origin(self, scope: Scope, visitor: Visitor, user: User | None, path: str) -> None:
+    async def _check_origin(self, scope: Scope, visitor: Visitor, user: User | None) -> None:
         try:
             why = cross_site(scope["method"], visitor)
         except NotBelieved as error:
             why = str(error)
         if why is not None:
-            await self._refuse(user, f"{scope['method']} {path}", f"cross-site request: {why}", visitor)
+            await self._refuse(user, scope, f"cross-site request: {why}", visitor.address)
             hint = "If a proxy is in between, it must pass the Host header on as it is."
             raise Refused(refusal(visitor, 403, "Cross-site request refused", f"The request was refused: {why}.", hint))
 
@@ -184,16 +194,18 @@ class Guard:
         try:
             claimed = _session_hashes(scope, path, body)
         except ValueError as error:
+            await self._refuse(user, scope, f"cannot be read: {error}", visitor.address)
             raise Refused(refusal(visitor, 400, "Bad request", f"The request cannot be read: {error}.")) from None
         if not all(self._owners.claim(each, user.username) for each in claimed):
-            await self._refuse(user, f"{scope['method']} {path}", "the page session belongs to another user", visitor)
+            await self._refuse(user, scope, "the page session belongs to another user", visitor.address)
             raise Refused(refusal(visitor, 403, "No access", "This page belongs to another user; load it again."))
 
-    async def _refuse(self, user: User | None, action: str, why: str, visitor: Visitor) -> None:
-        left_out = self._sparing.take(user.username if user else "")
+    async def _refuse(self, user: User | None, scope: Scope, why: str, source: str) -> None:
+        left_out = self._sparing.take(user.username if user else None)
         if left_out is not None:
+            action = f"{scope['method']} {self._path_below_root(scope) or scope['path']}"[:MOST_OF_AN_ACTION]
             details = {"lines_left_out_before": left_out} if left_out else {}
-            await asyncio.to_thread(self._audit.refused, user, action, why, visitor.address, details)
+            await asyncio.to_thread(self._audit.refused, user, action, why, source, details)
 
     def _cleaned(self, scope: Scope, path: str, route: Route, visitor: Visitor | None, user: User | None) -> Scope:
         """Return the scope as the application gets it: what a proxy told is in it as if there were no proxy."""
@@ -234,16 +246,19 @@ class Sparing:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._minute = -1
-        self._taken: dict[str, int] = {}
-        self._left_out: dict[str, int] = {}
+        self._taken: dict[str | None, int] = {}
+        self._left_out: dict[str | None, int] = {}
 
-    def take(self, name: str) -> int | None:
-        """Return how many lines were left out since the last one, None if this one is to be left out too."""
+    def take(self, name: str | None) -> int | None:
+        """Return how many lines were left out since the last one, None if this one is to be left out too.
+
+        Everybody whom nobody knows shares the name None.
+        """
         minute = int(self._clock() // 60)
         if minute != self._minute:
             self._minute, self._taken = minute, {}
         self._taken[name] = self._taken.get(name, 0) + 1
-        if self._taken[name] > REFUSALS_A_MINUTE:
+        if self._taken[name] > (STRANGERS_REFUSALS_A_MINUTE if name is None else REFUSALS_A_MINUTE):
             self._left_out[name] = self._left_out.get(name, 0) + 1
             return None
         return self._left_out.pop(name, 0)

@@ -106,7 +106,7 @@ class SignIn:
         try:
             token, choosing = await self._authenticator.sign_in(visitor, fields.get("password", ""))
         except (SignInRefused, StorageError) as error:
-            left_out = self._sparing.take("")
+            left_out = self._sparing.take(None)
             if left_out is not None:
                 details = {"lines_left_out_before": left_out} if left_out else {}
                 await asyncio.to_thread(self._audit.refused, None, "sign_in", str(error), visitor.address, details)

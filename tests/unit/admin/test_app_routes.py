@@ -228,8 +228,8 @@ def test_a_wrong_password_is_a_401_with_the_form_and_in_the_audit_log(admin, tmp
 
     assert answer.status_code == 401
     assert "Wrong password." in answer.text and "<script" not in answer.text
-    assert client.get("/config").status_code == 401
     line = audit_lines(tmp_path)[-1]
+    assert client.get("/config").status_code == 401
     assert (line["event"], line["action"], line["username"], line["why"]) == (
         "refused",
         "sign_in",
@@ -273,8 +273,8 @@ def test_sign_out_ends_the_session_for_good(admin, tmp_path):
 
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert "admin_session" not in admin.cookies
-    assert browser(admin.app, cookie=f"admin_session={token}").get("/config").status_code == 401
     assert audit_lines(tmp_path)[-1]["action"] == "sign_out"
+    assert browser(admin.app, cookie=f"admin_session={token}").get("/config").status_code == 401
 
 
 def test_sign_out_takes_a_post_of_our_own_page(admin):

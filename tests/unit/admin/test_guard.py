@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from urllib.parse import unquote
 
 import jwt
@@ -11,6 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from admin_ui.app import create_app
+from admin_ui.auth import AuthUnavailable
+from admin_ui.auth.proxy import ProxyAuthenticator
 from admin_ui.routes import EVENT_BYTES, PLAIN_PATH
 from admin_ui.settings import AuthMode
 from tests.admin_web import (
@@ -52,6 +55,40 @@ def test_nobody_gets_nothing_but_ok_from_healthz(app, reached):
 
     assert client.get("/healthz").text == "ok"
     assert reached == []
+
+
+def test_who_is_nobody_is_in_the_audit_log_with_the_address_and_what_was_asked_for(app, tmp_path):
+    client = browser(app, STRANGER)
+    client.get("/", headers=AS_A_PAGE)
+    client.post(JOIN, json={}, headers=FROM_OUR_PAGE)
+    client.get("/x" * 1000)
+    client.get("/healthz")
+
+    lines = audit_lines(tmp_path)
+    assert [(line["event"], line["username"], line["source"], line["why"]) for line in lines] == [
+        ("refused", None, STRANGER, "not signed in")
+    ] * 3
+    assert [line["action"] for line in lines] == ["GET /", f"POST {JOIN}", ("GET " + "/x" * 1000)[:300]]
+
+
+def test_who_is_sent_to_sign_in_is_refused_nothing_and_every_other_request_is(tmp_path):
+    client = browser(app_in(tmp_path, auth_mode=AuthMode.PASSWORD))
+
+    assert client.get("/", headers=AS_A_PAGE).status_code == 303
+    assert audit_lines(tmp_path)[1:] == []
+    assert client.get("/config").status_code == 401
+    assert [line["action"] for line in audit_lines(tmp_path) if line["event"] == "refused"] == ["GET /config"]
+
+
+def test_keys_that_cannot_be_fetched_refuse_everybody_and_that_is_in_the_audit_log(tmp_path, monkeypatch):
+    async def unavailable(self, visitor):
+        raise AuthUnavailable("the keys cannot be fetched")
+
+    monkeypatch.setattr(ProxyAuthenticator, "authenticate", unavailable)
+
+    assert browser(app_in(tmp_path), **ANNA).get("/config").status_code == 503
+    [line] = audit_lines(tmp_path)
+    assert (line["event"], line["username"], line["why"]) == ("refused", None, "the keys cannot be fetched")
 
 
 def test_a_viewer_gets_a_403_page_on_every_path_and_is_in_the_audit_log(app, reached, tmp_path):
@@ -423,9 +460,11 @@ def test_a_body_below_the_limit_arrives_whole(app, reached):
         b"\xff\xfe{\x00}\x00",
     ],
 )
-def test_an_event_that_cannot_be_read_in_one_way_only_is_a_400(app, reached, body):
+def test_an_event_that_cannot_be_read_in_one_way_only_is_a_400(app, reached, tmp_path, body):
     assert browser(app, **ANNA, **FROM_OUR_PAGE).post(JOIN, content=body).status_code == 400
     assert reached == []
+    [line] = audit_lines(tmp_path)
+    assert (line["event"], line["username"], line["why"][:15]) == ("refused", "anna", "cannot be read:")
 
 
 def test_a_page_session_belongs_to_the_user_who_used_it_first(app, reached, tmp_path):
@@ -459,7 +498,8 @@ def test_refusals_cannot_push_the_audit_log_out_of_its_files(tmp_path):
     for _ in range(100):
         viewer.get("/")
         forger.get("/")
-    assert len(audit_lines(tmp_path)) == 60
+        browser(app).get("/")
+    assert Counter(line["username"] for line in audit_lines(tmp_path)) == {"victor": 30, None: 6}
 
     now[0] += 60
     viewer.get("/")
@@ -497,9 +537,12 @@ def test_a_websocket_is_closed_whoever_asks(app):
 
 
 @pytest.mark.parametrize("host", ["", "evil.example/x", "a b", "a,b", "x" * 300])
-def test_an_impossible_host_is_a_400(app, reached, host):
+def test_an_impossible_host_is_a_400_that_is_in_the_audit_log(app, reached, tmp_path, host):
     assert browser(app, **ANNA).get("/config", headers={"host": host}).status_code == 400
     assert reached == []
+    [line] = audit_lines(tmp_path)
+    assert (line["event"], line["username"], line["source"], line["action"]) == ("refused", None, PROXY, "GET /config")
+    assert "which host" in line["why"]
 
 
 def test_below_a_root_path_both_kinds_of_proxy_work(tmp_path):
