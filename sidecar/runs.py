@@ -163,8 +163,10 @@ class Runs:
 
     # Act
 
-    def launch(self) -> None:
+    def launch(self, *, more_are_due: bool = False) -> None:
         """Put all recorded lines on disk, then start the runs that were decided on.
+
+        What ended runs leave to be removed waits while `more_are_due`.
 
         While the journal cannot be written, requested runs and retries are held (on disk they are still to be
         done, so the next scheduler would run them again); scheduled ones go on, as one may free the disk.
@@ -180,7 +182,7 @@ class Runs:
                 self._held[run.run_id] = (run, config)
         if self.draining:
             self._let_go_of_all()
-        if durable and self._discardable:
+        if durable and self._discardable and not more_are_due:
             discardable, self._discardable = self._discardable, []
             self._outputs.discard(discardable)
 

@@ -184,7 +184,7 @@ class JobScheduler:
         if self.restored:
             most = FIRST_SLICE
             while not self.runs.draining and self.agenda.step(now, most):
-                self.runs.launch()
+                self.runs.launch(more_are_due=True)
                 self.agenda.plan()
                 yield
                 most *= 2
