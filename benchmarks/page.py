@@ -215,6 +215,6 @@ def _crowd(browser: Browser, admin: Admin, pid: int, crowd: int) -> Figures:
 
 
 def _cpu_at_rest(pid: int) -> float:
-    before = machine.own_cpu(pid)
+    before = machine.tree_cpu(pid)  # of its threads that have ended meanwhile, too
     time.sleep(REST_SECONDS)
-    return (machine.own_cpu(pid) - before) / REST_SECONDS * 1e3
+    return (machine.tree_cpu(pid) - before) / REST_SECONDS * 1e3
