@@ -130,7 +130,6 @@ class JobExecutor:
             stderr=streams.stderr,
         )
         process = going.process = await self._target.start(launch)
-        streams.handed_over()
         self._begin_end(going)
         timer = asyncio.get_running_loop().call_later(
             config.timeout_seconds,

@@ -32,13 +32,6 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 OUTPUT_FILE = re.compile(rf"({SAFE_NAME.pattern})\.({'|'.join(STREAMS)})")
 JOB_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-MOST_OPEN = 64
-"""Of so many runs at once the files stay open, so that their ends can be read back also if somebody removed them.
-
-A process that starts gets copies of all our descriptors and closes them one by one: with those of hundreds of runs
-among them, that was a tenth of what a storm costs.
-"""
-
 FILES_A_SLICE = 200
 """The sweep lets other work run after so many files, about every millisecond."""
 
@@ -61,45 +54,28 @@ class Stream:
 
 
 class Streams:
-    """The two output files of one run; the descriptors are `stdout` and `stderr`, -1 after `handed_over`."""
+    """The two open output files of one run; the descriptors are `stdout` and `stderr`."""
 
-    def __init__(self, outputs: Outputs, job_name: str, run_id: str, descriptors: tuple[int, int]) -> None:
+    def __init__(self, descriptors: tuple[int, int], files: tuple[str, str], inline_bytes: int) -> None:
         self.stdout, self.stderr = descriptors
-        self._outputs = outputs
-        self._names = job_name, run_id
+        self._files = files
+        self._inline_bytes = inline_bytes
 
     def __enter__(self) -> Self:
-        self._outputs.open_runs += 1
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._outputs.open_runs -= 1
-        self._close()
-
-    def handed_over(self) -> None:
-        """The process has descriptors of its own now: with many runs going, those here are closed."""
-        if self._outputs.open_runs > MOST_OPEN:
-            self._close()
+        os.close(self.stdout)
+        os.close(self.stderr)
 
     def size(self) -> int:
         """Return how many bytes both files hold now."""
-        if self.stdout < 0:
-            return self._outputs.size(*self._names)
         return os.fstat(self.stdout).st_size + os.fstat(self.stderr).st_size
 
     def capture(self, *, is_held: bool) -> tuple[Stream, Stream]:
         """Return what the journal shows of stdout and stderr. `is_held`: a process may still write to them."""
-        if self.stdout < 0:
-            return self._outputs.recall(*self._names, is_held=is_held, is_there=True)
-        limit, files = self._outputs.inline_bytes, _files(*self._names)
-        stdout = _capture(self.stdout, files[0], limit, is_held)
-        return stdout, _capture(self.stderr, files[1], limit, is_held)
-
-    def _close(self) -> None:
-        if self.stdout >= 0:
-            os.close(self.stdout)
-            os.close(self.stderr)
-            self.stdout = self.stderr = -1
+        stdout = _capture(self.stdout, self._files[0], self._inline_bytes, is_held)
+        return stdout, _capture(self.stderr, self._files[1], self._inline_bytes, is_held)
 
 
 class _Stored(NamedTuple):
@@ -127,9 +103,8 @@ class Outputs:
 
     def __init__(self, logs_dir: str | Path, inline_bytes: int = 32 * 1024) -> None:
         self._root = os.fspath(Path(logs_dir) / DIRECTORY)
-        self.inline_bytes = inline_bytes
+        self._inline_bytes = inline_bytes
         self._spares = Spares(f"{self._root}/{SPARES}")
-        self.open_runs = 0
 
     def open(self, job_name: str, run_id: str) -> Streams:
         """Create and open the files of a run. Raises StartError (126): output has nowhere to go."""
@@ -144,27 +119,14 @@ class Outputs:
                 os.close(directory)
         except OSError as error:
             raise StartError(126, f"the output file cannot be created: {error.strerror}") from error
-        return Streams(self, job_name, run_id, (stdout, stderr))
+        return Streams((stdout, stderr), files, self._inline_bytes)
 
-    def recall(self, job_name: str, run_id: str, *, is_held: bool, is_there: bool = False) -> tuple[Stream, Stream]:
-        """Return what the files of a run hold, also of an earlier scheduler's.
-
-        One that is not there counts as empty, unless it should be there (`is_there`).
-        """
+    def recall(self, job_name: str, run_id: str, *, is_held: bool) -> tuple[Stream, Stream]:
+        """Return what the files of an earlier scheduler's run hold; one that is not there counts as empty."""
         if not _are_safe(job_name, run_id):
             return Stream(), Stream()
-        stdout, stderr = (self._recall(file, is_held, is_there) for file in _files(job_name, run_id))
+        stdout, stderr = (self._recall(file, is_held) for file in _files(job_name, run_id))
         return stdout, stderr
-
-    def size(self, job_name: str, run_id: str) -> int:
-        """Return how many bytes the files of a run hold; one that cannot be looked at counts as empty."""
-        size = 0
-        with contextlib.suppress(OSError), self._directory(job_name) as directory:
-            for file in _files(job_name, run_id):
-                with contextlib.suppress(FileNotFoundError):
-                    name = file.rpartition("/")[2]
-                    size += os.stat(name, dir_fd=directory, follow_symlinks=False).st_size
-        return size
 
     def unneeded(self, result: JobResult) -> list[str]:
         """Return the files of a run that may be discarded once its result is on disk."""
@@ -234,19 +196,19 @@ class Outputs:
         finally:
             os.close(directory)
 
-    def _recall(self, file: str, is_held: bool, is_there: bool) -> Stream:
+    def _recall(self, file: str, is_held: bool) -> Stream:
         _, job_name, name = file.split("/")
         try:
             with self._directory(job_name) as directory:
                 # Without O_NONBLOCK a FIFO in the file's place would block the scheduler.
                 flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(name, flags, dir_fd=directory)
+        except FileNotFoundError:
+            return Stream()
         except OSError as error:
-            if isinstance(error, FileNotFoundError) and not is_there:
-                return Stream()
             return Stream(text=_unreadable(error), truncated=True, file=file)
         try:
-            return _capture(descriptor, file, self.inline_bytes, is_held)
+            return _capture(descriptor, file, self._inline_bytes, is_held)
         finally:
             os.close(descriptor)
 

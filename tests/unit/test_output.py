@@ -8,7 +8,6 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 
 from sidecar.errors import StartError
 from sidecar.model import JobResult, Status
-from sidecar.output import MOST_OPEN, Outputs, Stream, Streams, Swept
+from sidecar.output import Outputs, Stream, Streams, Swept
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = 86400
@@ -249,68 +248,6 @@ def test_output_that_cannot_be_read_says_so_and_does_not_fail_the_run(
     assert show(streams, b"lost") == Stream(
         "[the output cannot be read: Input/output error]", 4, True, "output/job/run-1.stdout"
     )
-
-
-# With many runs going
-
-
-@pytest.fixture
-def closed(outputs: Outputs) -> Iterator[Streams]:
-    """The streams of a run that started while so many others were going that their own descriptors are closed."""
-    with ExitStack() as stack:
-        for number in range(MOST_OPEN):
-            stack.enter_context(outputs.open("other", f"run-{number}")).handed_over()
-        streams = stack.enter_context(outputs.open("job", "run-1"))
-        os.write(streams.stdout, b"out")
-        os.write(streams.stderr, b"err" * LIMIT)
-        streams.handed_over()
-        yield streams
-
-
-def test_the_files_of_few_runs_stay_open_and_of_many_only_those_of_the_first(outputs: Outputs) -> None:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
-    before = descriptors()
-    with ExitStack() as stack:
-        for number in range(3 * MOST_OPEN):
-            stack.enter_context(outputs.open("job", f"run-{number}")).handed_over()
-        assert descriptors() - before == 2 * MOST_OPEN
-    assert descriptors() == before
-    with outputs.open("job", "later") as streams:
-        streams.handed_over()
-        assert descriptors() - before == 2
-        assert streams.stdout >= 0
-
-
-def test_closed_files_are_shown_and_measured_by_their_names(closed: Streams) -> None:
-    stdout, stderr = closed.capture(is_held=False)
-
-    assert stdout == Stream("out", 3)
-    assert (stderr.size, stderr.truncated, stderr.file) == (3 * LIMIT, True, "output/job/run-1.stderr")
-    assert closed.size() == 3 + 3 * LIMIT
-
-
-def test_a_closed_file_that_was_removed_is_said_to_be_gone(closed: Streams, tmp_path: Path) -> None:
-    (tmp_path / "output/job/run-1.stdout").unlink()
-    stdout, stderr = closed.capture(is_held=False)
-
-    text = "[the output cannot be read: No such file or directory]"
-    assert stdout == Stream(text, 0, True, "output/job/run-1.stdout")
-    assert (stderr.size, closed.size()) == (3 * LIMIT, 3 * LIMIT)
-
-
-@pytest.mark.parametrize("name", ["job", "job/run-1.stdout"])
-def test_a_link_in_place_of_a_closed_file_or_its_directory_is_not_followed(
-    closed: Streams, tmp_path: Path, name: str
-) -> None:
-    place, elsewhere = tmp_path / "output" / name, tmp_path / "elsewhere"
-    place.rename(elsewhere)
-    place.symlink_to(elsewhere)
-    stdout, _ = closed.capture(is_held=False)
-
-    assert (stdout.text[:28], stdout.truncated) == ("[the output cannot be read: ", True)
-    assert closed.size() < 4 * LIMIT
 
 
 # Recalling

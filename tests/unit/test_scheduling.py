@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from sidecar.model import Status
-from sidecar.scheduler import EX_OK, EX_SOFTWARE
+from sidecar.output import Outputs
+from sidecar.scheduler import EX_OK, EX_SOFTWARE, FIRST_SLICE
 from tests.harness import NOON, REFUSED_COMMAND, play
 
 HOUR = timedelta(hours=1)
@@ -75,6 +76,36 @@ def test_a_changed_schedule_counts_from_the_change(tmp_path):
     assert [line["scheduled_time"] for line in play(tmp_path, story).lines("job_start")] == [
         at(NOON + timedelta(minutes=45))
     ]
+
+
+def test_what_ended_runs_leave_is_removed_after_all_that_is_due_has_begun(tmp_path, monkeypatch):
+    begun = []
+
+    async def story(world):
+        world.job("early", schedule="59 12 * * *")
+        for number in range(3 * FIRST_SLICE):
+            world.job(f"job{number}")
+        await world.boot()
+        discard = Outputs.discard
+
+        def spy(self, files):
+            if files:
+                begun.append((len(world.lines("job_start")), sorted(files)))
+            discard(self, files)
+
+        monkeypatch.setattr(Outputs, "discard", spy)
+        await world.at(NOON + timedelta(minutes=59))
+        (early,) = world.running
+        world.target.processes[early].finish()
+        await world._turn()
+        world.clock.advance(60)
+        world.scheduler.step()
+        begun.append(early)
+
+    play(tmp_path, story, max_concurrent_runs=1000)
+
+    *discarded, early = begun
+    assert discarded == [(1 + 3 * FIRST_SLICE, [f"output/early/{early}.stderr", f"output/early/{early}.stdout"])]
 
 
 def test_a_disabled_job_is_never_started(tmp_path):
