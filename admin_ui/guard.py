@@ -37,8 +37,11 @@ SESSION_HASH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 MOST_SESSION_HASHES = 10_000
 MOST_QUERY_FIELDS = 1000  # Gradio repeats the query of the page in each request
 REFUSALS_A_MINUTE = 30
-STRANGERS_REFUSALS_A_MINUTE = 6  # 2 MB a day: whoever can reach the port needs months to fill the audit log
-MOST_OF_AN_ACTION = 300
+STRANGERS_REFUSALS_A_MINUTE = 4
+"""Of each kind: no sign-in, one that is not believed, a wrong password. With what a line is cut to, who can do no more
+than reach the port would need weeks to push the older lines out of the audit log."""
+
+MOST_OF_A_TEXT = 200
 
 # None of them means anything behind the guard, where it has been judged, and Gradio believes some of them.
 NEVER_PASSED_ON = {"authorization", "cookie", "forwarded", "host", "x-gradio-server", "x-real-ip", SECRET_HEADER}
@@ -70,7 +73,9 @@ class Guard:
         self._peers = Peers(settings.trusted_proxies, settings.proxy_secret)
         self._routes = routes_for(settings.auth_mode)
         self._owners = SessionOwners()
-        self._sparing = Sparing(clock)
+        self._of_users = Sparing(clock, REFUSALS_A_MINUTE)
+        self._of_nobody = Sparing(clock, STRANGERS_REFUSALS_A_MINUTE)
+        self._not_believed = Sparing(clock, STRANGERS_REFUSALS_A_MINUTE)
         self._dropped = NEVER_PASSED_ON | {
             name.lower() for name in (settings.user_header, settings.roles_header, settings.jwt_header)
         }
@@ -138,7 +143,7 @@ class Guard:
             return self._peers.visitor(scope)
         except NotBelieved as error:
             peer = (scope.get("client") or ("", 0))[0]
-            await self._refuse(None, scope, str(error), peer)
+            await self._refuse(None, scope, str(error), peer, self._not_believed)
             raise Refused(PlainTextResponse(f"Bad request: {error}.", 400)) from None
 
     async def _user(self, scope: Scope, visitor: Visitor, path: str, route: Route | None) -> User | None:
@@ -146,10 +151,10 @@ class Guard:
         try:
             user = await self._authenticator.authenticate(visitor)
         except AuthUnavailable as error:
-            await self._refuse(None, scope, str(error), visitor.address)
+            await self._refuse(None, scope, str(error), visitor.address, self._of_nobody)
             raise Refused(refusal(visitor, 503, "Sign-in is not possible at the moment", str(error))) from None
         except NotBelieved as error:
-            await self._refuse(None, scope, str(error), visitor.address)
+            await self._refuse(None, scope, str(error), visitor.address, self._not_believed)
             raise Refused(self._to_nobody(visitor)) from None
         if route is not None and route.kind is Kind.OPEN:
             return user
@@ -157,7 +162,7 @@ class Guard:
             if self._leads_to_sign_in(scope, visitor, path):
                 query = scope.get("query_string", b"").decode("latin-1")
                 raise Refused(to_sign_in(visitor, self._settings.root_path, path, query))
-            await self._refuse(None, scope, "not signed in", visitor.address)
+            await self._refuse(None, scope, "not signed in", visitor.address, self._of_nobody)
             raise Refused(self._to_nobody(visitor))
         try:
             return require_role(user, self._settings.role)
@@ -200,12 +205,16 @@ class Guard:
             await self._refuse(user, scope, "the page session belongs to another user", visitor.address)
             raise Refused(refusal(visitor, 403, "No access", "This page belongs to another user; load it again."))
 
-    async def _refuse(self, user: User | None, scope: Scope, why: str, source: str) -> None:
-        left_out = self._sparing.take(user.username if user else None)
+    async def _refuse(
+        self, user: User | None, scope: Scope, why: str, source: str, sparing: Sparing | None = None
+    ) -> None:
+        left_out = (sparing or self._of_users).take(user.username if user else "")
         if left_out is not None:
-            action = f"{scope['method']} {self._path_below_root(scope) or scope['path']}"[:MOST_OF_AN_ACTION]
+            # As it was asked for: a decoded path may hold anything.
+            path = self._path_below_root(scope) or scope.get("raw_path", b"").decode("latin-1")
+            action = f"{scope['method']} {path}"
             details = {"lines_left_out_before": left_out} if left_out else {}
-            await asyncio.to_thread(self._audit.refused, user, action, why, source, details)
+            await asyncio.to_thread(self._audit.refused, user, _short(action), _short(why), source, details)
 
     def _cleaned(self, scope: Scope, path: str, route: Route, visitor: Visitor | None, user: User | None) -> Scope:
         """Return the scope as the application gets it: what a proxy told is in it as if there were no proxy."""
@@ -243,25 +252,28 @@ class SessionOwners:
 class Sparing:
     """Lets so many lines a minute through for each name: nobody can push the audit log out of its files."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], most: int) -> None:
         self._clock = clock
+        self._most = most
         self._minute = -1
-        self._taken: dict[str | None, int] = {}
-        self._left_out: dict[str | None, int] = {}
+        self._taken: dict[str, int] = {}
+        self._left_out: dict[str, int] = {}
 
-    def take(self, name: str | None) -> int | None:
-        """Return how many lines were left out since the last one, None if this one is to be left out too.
-
-        Everybody whom nobody knows shares the name None.
-        """
+    def take(self, name: str = "") -> int | None:
+        """Return how many lines were left out since the last one, None if this one is to be left out too."""
         minute = int(self._clock() // 60)
         if minute != self._minute:
             self._minute, self._taken = minute, {}
         self._taken[name] = self._taken.get(name, 0) + 1
-        if self._taken[name] > (STRANGERS_REFUSALS_A_MINUTE if name is None else REFUSALS_A_MINUTE):
+        if self._taken[name] > self._most:
             self._left_out[name] = self._left_out.get(name, 0) + 1
             return None
         return self._left_out.pop(name, 0)
+
+
+def _short(text: str) -> str:
+    # Escaped before it is cut: in the line a character may take twelve bytes.
+    return text.encode("ascii", "backslashreplace").decode()[:MOST_OF_A_TEXT]
 
 
 async def _body(receive: Receive, most: int, visitor: Visitor) -> bytes:

@@ -22,7 +22,7 @@ from admin_ui.auth.password import (
 )
 from admin_ui.auth.sessions import SESSION_SECONDS
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.guard import VISITOR_KEY, Sparing
+from admin_ui.guard import STRANGERS_REFUSALS_A_MINUTE, VISITOR_KEY, Sparing
 from admin_ui.origin import over_https
 from admin_ui.responses import html
 from admin_ui.routes import PLAIN_PATH
@@ -43,7 +43,7 @@ class SignIn:
         self._settings = settings
         self._authenticator = authenticator
         self._audit = audit
-        self._sparing = Sparing(clock)
+        self._sparing = Sparing(clock, STRANGERS_REFUSALS_A_MINUTE)
 
     def routes(self) -> list[Route]:
         """Return the routes, to be mounted at the root."""
@@ -106,7 +106,7 @@ class SignIn:
         try:
             token, choosing = await self._authenticator.sign_in(visitor, fields.get("password", ""))
         except (SignInRefused, StorageError) as error:
-            left_out = self._sparing.take(None)
+            left_out = self._sparing.take()
             if left_out is not None:
                 details = {"lines_left_out_before": left_out} if left_out else {}
                 await asyncio.to_thread(self._audit.refused, None, "sign_in", str(error), visitor.address, details)

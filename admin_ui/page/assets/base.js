@@ -4,6 +4,7 @@ const jobs = (() => {
   const byId = (id) => document.getElementById(id);
   const SILENT_AFTER_SECONDS = 10;
   const QUICK_SECONDS = 2;
+  const BARRED_SECONDS = 15;
 
   // The address. The browser's own is the truth; in the hidden field the server says where to go.
   const address = () => location.search || "?view=jobs";
@@ -48,10 +49,11 @@ const jobs = (() => {
   // Refreshing: the stamp says when the last answer was made and when to ask again.
   let timer = 0;
   let answered = Date.now();
+  let barredUntil = 0; // after a refusal: each further one would be a line in the audit log
   const refresh = () => {
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
-    if (!document.hidden) press("again");
+    if (!document.hidden && Date.now() >= barredUntil) press("again");
   };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
@@ -97,7 +99,9 @@ const jobs = (() => {
   // One that is only slow, to this or to many windows, would be made slower still.
   const startAgain = async () => {
     const asked = Date.now();
+    if (asked < barredUntil) return;
     const answer = await fetch(location.href, { method: "HEAD", redirect: "error" }).catch(() => null);
+    if (answer && answer.status === 401) barredUntil = asked + 1000 * BARRED_SECONDS;
     const isQuick = answer && answer.ok && Date.now() - asked < 1000 * QUICK_SECONDS;
     if (isQuick && stamped.last && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS) location.reload();
   };

@@ -1,6 +1,7 @@
 """The guard in front of everything, with a page behind it that would answer whatever reached it."""
 
 import asyncio
+import base64
 import json
 from collections import Counter
 from urllib.parse import unquote
@@ -68,7 +69,7 @@ def test_who_is_nobody_is_in_the_audit_log_with_the_address_and_what_was_asked_f
     assert [(line["event"], line["username"], line["source"], line["why"]) for line in lines] == [
         ("refused", None, STRANGER, "not signed in")
     ] * 3
-    assert [line["action"] for line in lines] == ["GET /", f"POST {JOIN}", ("GET " + "/x" * 1000)[:300]]
+    assert [line["action"] for line in lines] == ["GET /", f"POST {JOIN}", ("GET " + "/x" * 1000)[:200]]
 
 
 def test_who_is_sent_to_sign_in_is_refused_nothing_and_every_other_request_is(tmp_path):
@@ -499,11 +500,29 @@ def test_refusals_cannot_push_the_audit_log_out_of_its_files(tmp_path):
         viewer.get("/")
         forger.get("/")
         browser(app).get("/")
-    assert Counter(line["username"] for line in audit_lines(tmp_path)) == {"victor": 30, None: 6}
+    lines = audit_lines(tmp_path)
+    assert Counter(line["username"] for line in lines) == {"victor": 30, None: 8}
+    assert Counter(line["why"] for line in lines)["not signed in"] == 4
 
     now[0] += 60
     viewer.get("/")
     assert audit_lines(tmp_path)[-1]["details"] == {"lines_left_out_before": 70}
+
+
+@pytest.mark.parametrize("path", ["/%F0%9F%98%80" * 500, "/%00%1b" * 500, "/" + "x" * 5000])
+def test_a_line_about_a_stranger_is_short_whatever_was_asked_for(tmp_path, path):
+    mode = {"auth_mode": AuthMode.JWT, "jwt_key": "k" * 32, "jwt_algorithms": ("HS256",), "jwt_audience": "jobs"}
+    header = {"alg": "HS256", "crit": ["\N{GRINNING FACE}" * 1500]}
+    parts = (json.dumps(each, ensure_ascii=False).encode() for each in (header, {}))
+    token = ".".join(base64.urlsafe_b64encode(part).decode().strip("=") for part in parts)
+    client = browser(app_in(tmp_path, **mode))
+    assert client.get(path).status_code == 401
+    assert client.get(path, headers={"authorization": f"Bearer {token}.x"}).status_code == 401
+
+    first, second = audit_lines(tmp_path)
+    assert first["why"] == "not signed in" and second["why"].startswith("the token is not valid")
+    assert first["action"] == second["action"] == f"GET {path}"[:200]
+    assert max(map(len, (tmp_path / "audit" / "audit.log").read_text().splitlines())) < 1000
 
 
 def test_a_failure_inside_is_a_500_that_says_nothing_but_a_reference(tmp_path, caplog):
