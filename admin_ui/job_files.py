@@ -110,7 +110,7 @@ class JobFiles:
             except OSError as error:
                 raise _unwritable(file, error) from None
             self._changed(config.name, digest(data))
-        return self._read(file)
+        return _understood(file, data, datetime.now(UTC))
 
     def update(
         self,
@@ -133,10 +133,11 @@ class JobFiles:
             if wanted["name"] != job_name:
                 raise ValidationError({"name": "a job keeps its name; create a new one instead"})
             data = edit(current.text, changes, remove).encode()
-            if data != current.text.encode():
-                self._replace(current, data)
-                self._changed(job_name, digest(data))
-        return self._read(current.file)
+            if data == current.text.encode():
+                return current
+            self._replace(current, data)
+            self._changed(job_name, digest(data))
+        return _understood(current.file, data, datetime.now(UTC))
 
     def delete(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
         """Remove a definition and return what it was. Raises JobNotFoundError, ConflictError, StorageError.
@@ -183,18 +184,19 @@ class JobFiles:
             if os.path.islink(path):
                 raise StorageError(f"{current.file} is a link; change the file that it leads to")
             write_whole(path, data, os.stat(path).st_mode & 0o777, check=check)
+        except FileNotFoundError:
+            raise ConflictError(current.file, None, None) from None
         except OSError as error:
             raise _unwritable(current.file, error) from None
 
     def _expected(self, job_name: str, expected_sha256: str | None) -> JobFile:
         try:
-            current = self.get(job_name)
-        except JobNotFoundError:
+            # Read anew: a listing may know a file by its time, which a writer can have set back.
+            current = self._read(self.get(job_name).file)
+        except (JobNotFoundError, FileNotFoundError):
             if expected_sha256 is not None and JOB_NAME.fullmatch(job_name):
                 raise ConflictError(f"{job_name}.json", None, None) from None
-            raise
-        # Read anew: a listing may know a file by its time, which a writer can have set back.
-        current = self._read(current.file)
+            raise JobNotFoundError(job_name) from None
         if expected_sha256 is not None and current.sha256 != expected_sha256:
             raise ConflictError(current.file, current.text, current.sha256)
         return current
@@ -220,34 +222,43 @@ class JobFiles:
     def _read(self, file: str) -> JobFile:
         """Return what a file holds. Raises FileNotFoundError."""
         shown = os.fsencode(file).decode("utf-8", "backslashreplace")
-        stem = shown.removesuffix(".json")
-        name = stem if JOB_NAME.fullmatch(stem) else ""
         if shown != file:
-            return JobFile(shown, name, errors={"": "expected a file name in UTF-8; rename the file"})
+            errors = {"": "expected a file name in UTF-8; rename the file"}
+            return JobFile(shown, _name_from(shown), errors=errors)
         try:
             data, status = read_below(self.directory, file)
         except FileUnreadable as error:
-            return JobFile(file, name, errors={"": str(error)})
-        text = data.decode("utf-8", "backslashreplace")
-        known = JobFile(file, name, digest(data), text, modified=_instant(status.st_mtime))
-        try:
-            document = read_json(data)
-        except ValueError as error:
-            return replace(known, errors={"": str(error)})
-        errors = problems(document)
-        if not isinstance(document, dict):
-            return replace(known, errors=errors)
-        said = document.get("name")
-        if isinstance(said, str) and JOB_NAME.fullmatch(said):
-            known = replace(known, name=said)
-        if errors:
-            return replace(known, document=document, errors=errors)
-        return replace(known, document=document, config=JobConfig.from_document(document))
+            return JobFile(file, _name_from(file), errors={"": str(error)})
+        return _understood(file, data, _instant(status.st_mtime))
 
 
 def is_definition(file: str) -> bool:
     """Return whether a file of this name is meant to be a job definition."""
     return file.endswith(".json") and not file.startswith(".")
+
+
+def _name_from(file: str) -> str:
+    stem = file.removesuffix(".json")
+    return stem if JOB_NAME.fullmatch(stem) else ""
+
+
+def _understood(file: str, data: bytes, modified: datetime | None) -> JobFile:
+    """Return what a file with this content says."""
+    text = data.decode("utf-8", "backslashreplace")
+    known = JobFile(file, _name_from(file), digest(data), text, modified=modified)
+    try:
+        document = read_json(data)
+    except ValueError as error:
+        return replace(known, errors={"": str(error)})
+    errors = problems(document)
+    if not isinstance(document, dict):
+        return replace(known, errors=errors)
+    said = document.get("name")
+    if isinstance(said, str) and JOB_NAME.fullmatch(said):
+        known = replace(known, name=said)
+    if errors:
+        return replace(known, document=document, errors=errors)
+    return replace(known, document=document, config=JobConfig.from_document(document))
 
 
 def _judged(found: JobFile, first: dict[str, str]) -> JobFile:

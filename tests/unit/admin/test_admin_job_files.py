@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,8 @@ def put(files: JobFiles, text: str = STYLED, name: str = "job.json") -> Path:
 def test_a_created_definition_is_listed_with_its_hash(files):
     made = files.create(CONFIG)
 
-    assert files.list() == [made]
+    (listed,) = files.list()
+    assert replace(listed, modified=made.modified) == made
     assert made.config == CONFIG
     assert made.sha256 is not None
     assert os.listdir(files.directory) == ["job.json"]
@@ -234,6 +236,33 @@ def test_a_file_that_was_removed_meanwhile_is_a_conflict_for_who_knew_it_and_not
     assert caught.value.newer is None
     with pytest.raises(JobNotFoundError):
         files.update("job", {"enabled": True})
+
+
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        (disable, 2),  # the one after the listing
+        (delete, 2),
+        (disable, 3),  # the last one, with everything written but the name
+    ],
+)
+def test_a_file_that_goes_between_two_looks_is_a_conflict(files, change, look, monkeypatch):
+    put(files)
+    seen = files.get("job").sha256
+    put(files)  # young, so that the listing reads it again
+    real, calls = files._read, []
+
+    def read(file):
+        calls.append(file)
+        if len(calls) == look:
+            (files.directory / "job.json").unlink()
+        return real(file)
+
+    monkeypatch.setattr(files, "_read", read)
+    with pytest.raises(ConflictError):
+        change(files, seen)
+    assert len(calls) == look
+    assert os.listdir(files.directory) == []
 
 
 def test_a_link_is_shown_but_not_written_through(files, tmp_path):

@@ -251,7 +251,8 @@ def test_a_job_that_is_gone_is_a_conflict(service: JobManagementService, audit: 
 def test_saving_what_is_there_writes_no_file_and_no_line(
     service: JobManagementService, audit: AuditLog, tmp_path: Path
 ):
-    file = service.create_job(JobConfig.from_document(PLAIN))
+    service.create_job(JobConfig.from_document(PLAIN))
+    file = service.get_job("job")
 
     assert save(service, audit, ANNA, form_of(PLAIN), file.sha256 or "") == file
     assert lines(tmp_path) == []
