@@ -9,8 +9,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.admin_stack import BEN, HOSTILE, PHONE
-from tests.daemon import wait_for
+from admin_ui.auth.hashing import ScryptHash
+from tests.admin_stack import BEN, HOSTILE, PHONE, Admin, Visit
+from tests.daemon import Daemon, wait_for
 
 PRESETS = ("Every 5 minutes", "Hourly", "Daily 02:30", "Weekdays 09:00", "Weekly", "Monthly")
 
@@ -190,6 +191,34 @@ def test_what_was_half_typed_survives_a_reload_but_for_the_environment(visit):
     page.reload()
     expect(page.locator("#jobs-new-name input")).to_have_value("")
     expect(page.locator("#jobs-new-restored p")).to_have_count(0)
+
+
+def test_signing_out_ends_the_session_and_leaves_no_draft_to_the_next_person(browser, tmp_path):
+    secret = "correct horse battery staple"
+    hashed = str(ScryptHash.of(secret))
+    with Daemon(tmp_path), Admin(tmp_path, ADMIN_AUTH_MODE="password", ADMIN_PASSWORD_HASH=hashed) as own:
+        visit = Visit(browser, own.url, {})
+        page = visit.page
+        page.goto("/?view=new")
+        page.get_by_label("Password").fill(secret)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_selector("#jobs-stamp [data-at]", state="attached")
+        other = visit.window()
+        other.goto("/?view=new")
+        other.wait_for_selector("#jobs-stamp [data-at]", state="attached")
+        for window in (other, page):
+            fill(window, "new", command="echo not for everybody")
+            window.wait_for_function("JSON.stringify(sessionStorage).includes('not for everybody')")
+        page.get_by_role("button", name="Sign out").click()
+
+        expect(page).to_have_url(re.compile("/sign-in"))
+        for window in (other, page):
+            window.wait_for_function("Object.keys(sessionStorage).length === 0")
+        other.close()
+        page.goto("/")
+        expect(page).to_have_url(re.compile("/sign-in"))
+        visit.context.close()
+        visit.check()
 
 
 def test_a_draft_is_gone_once_it_is_saved(visit):

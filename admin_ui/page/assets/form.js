@@ -28,6 +28,19 @@ jobs.form = (() => {
     jobs.go(jobs.address());
   };
 
+  // A draft is nobody's business but its writer's: it goes at the sign-out, in all windows.
+  const forget = () => {
+    const drafts = Object.keys(sessionStorage).filter((name) => name.startsWith("jobs-draft:"));
+    drafts.forEach((name) => sessionStorage.removeItem(name));
+  };
+  const windows = new BroadcastChannel("jobs-sign-out");
+  windows.addEventListener("message", forget);
+  document.addEventListener("submit", (event) => {
+    if (!event.target.matches('form[action$="/sign-out"]')) return;
+    forget();
+    windows.postMessage("");
+  }, true);
+
   // Saving
   let savedKey = "";
   const saving = (view, values) => {
