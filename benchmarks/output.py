@@ -1,54 +1,118 @@
-"""Measure 5: a job that prints 200 MB, a thousand that print 100 KB each, and one whose child keeps the output open."""
+"""Measure 5: a job that prints 200 MB, a thousand that print 100 KB each, and one whose child keeps the output open.
+
+Beside the peers that keep output. The other ones do not touch it: cron mails it or drops it, crond of busybox and
+`schedule` leave it to where they print themselves.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, systems
 from benchmarks.report import Figures
 from benchmarks.request import NEVER, ask, product_lines
-from benchmarks.systems import Job
+from benchmarks.systems import EVERY_MINUTE, Job, System, SystemFailed, Yacron
 
 MEGABYTES = 200
-PRINT_MUCH = f"head -c {MEGABYTES}000000 /dev/zero | tr '\\0' x"
-PRINT_SOME = "head -c 100000 /dev/zero | tr '\\0' x"
+LINE = "x" * 99
+PRINT_MUCH = f"yes {LINE} | head -c {MEGABYTES}000000"
+PRINT_SOME = f"yes {LINE} | head -c 100000"
 LEAVE_A_CHILD = "sleep 5 & date +%s%N"
+PATIENCE_SECONDS = 120.0
+SETTLE_SECONDS = 3.0
+"""For a system that goes on writing after the end of a job."""
 
 
 def measure(root: Path, jobs: int) -> Iterator[tuple[str, str, Figures]]:
-    """Yield the figures of the product; the peers' are in the table of targets, as they were seen once."""
-    yield f"{MEGABYTES} MB of output", systems.PRODUCT.name, _much(root / "much")
+    """Yield the figures of the product and, for one job that prints much, of the peers."""
+    for folder in ("much", "many", "held"):
+        (root / folder).mkdir(parents=True)
+    yield f"{MEGABYTES} MB of output", systems.PRODUCT.name, _much(systems.PRODUCT, root / "much")
     yield f"{jobs:,} jobs with 100 KB each", systems.PRODUCT.name, _many(root / "many", jobs)
     yield "end of a run whose child holds the output", systems.PRODUCT.name, _held(root / "held")
+    for peer in _peers():
+        (root / peer.name).mkdir()
+        yield f"{MEGABYTES} MB of output", peer.name, _much(peer, root / peer.name)
 
 
-def _much(root: Path) -> Figures:
-    root.mkdir(parents=True)
-    began = time.monotonic()
-    with (root / "plain").open("wb") as plain:
-        subprocess.run(["/bin/sh", "-c", PRINT_MUCH], stdout=plain, check=True)
-    alone = time.monotonic() - began
-    (root / "plain").unlink()
-    with systems.PRODUCT.running(root, [Job("much", NEVER, PRINT_MUCH)]) as process:
+def _peers() -> list[System]:
+    cronstable, yacron = Yacron("cronstable"), Yacron("yacron")
+    cronstable.captures = yacron.captures = True
+    return [peer for peer in (cronstable, yacron, systems.APSCHEDULER) if peer.missing() is None]
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A command that notes its own first and last instant, so that all systems are measured alike."""
+
+    root: Path
+    command: str
+
+    def __str__(self) -> str:
+        return f"date +%s%N > {self.root}/began; {self.command}; date +%s%N > {self.root}/ended"
+
+    def seconds(self) -> float:
+        """Return how long it took, as soon as it has ended."""
+        ended = self.root / "ended"
+        if not machine.wait_for(lambda: ended.exists() and ended.read_text().endswith("\n"), PATIENCE_SECONDS):
+            raise SystemFailed(f"nothing ended within {PATIENCE_SECONDS:.0f} s in {self.root}")
+        return (int(ended.read_text()) - int((self.root / "began").read_text())) / 1e9
+
+
+def _much(system: System, root: Path) -> Figures:
+    plain = _Timed(root, PRINT_MUCH)
+    with (root / "plain").open("wb") as file:
+        subprocess.run(["/bin/sh", "-c", str(plain)], stdout=file, check=True)
+    alone = plain.seconds()
+    for name in ("plain", "began", "ended"):
+        (root / name).unlink()
+    job = Job("much", NEVER if system is systems.PRODUCT or isinstance(system, Yacron) else EVERY_MINUTE, str(plain))
+    with system.running(root, [job]) as process:
         before = machine.memory(process.pid, "VmHWM")
-        (end,) = _ends(root, ["much"])
-        kept = (root / "logs" / str(end["stdout_file"])).stat().st_size
+        _start(system, root, job)
+        taken = plain.seconds()
+        time.sleep(SETTLE_SECONDS)
         grown = machine.memory(process.pid, "VmHWM") - before
     return {
-        "times the plain command": float(end["duration_seconds"]) / alone,
-        "kept %": kept / MEGABYTES / 1e4,
+        "times the plain command": taken / alone,
+        "kept %": _kept(system, root) / MEGABYTES / 1e4,
         "growth MiB": grown,
     }
 
 
+def _start(system: System, root: Path, job: Job) -> None:
+    """Ask for a run where the system takes requests; the other ones start it in the next minute."""
+    if system is systems.PRODUCT:
+        ask(root, "now", job.name)
+    elif isinstance(system, Yacron):
+        connection = HTTPConnection("127.0.0.1", system.port)
+        connection.request("POST", f"/jobs/{job.name}/start")
+        connection.getresponse().read()
+
+
+def _kept(system: System, root: Path) -> int:
+    """Return how many bytes of the output are anywhere: in a file, or in what the system prints."""
+    if system is systems.PRODUCT:
+        return (root / "logs" / str(product_lines(root, "job_complete")[0]["stdout_file"])).stat().st_size
+    if system is systems.APSCHEDULER:
+        return int((root / "said").read_text().rpartition("in memory: ")[2].split()[0])
+    line = LINE.encode()
+    with (root / "said").open("rb") as said, (root / "warned").open("rb") as warned:
+        return sum(len(line) + 1 for file in (said, warned) for printed in file if line in printed)
+
+
 def _many(root: Path, jobs: int) -> Figures:
-    root.mkdir(parents=True)
     names = [f"some{number}" for number in range(jobs)]
+    began = time.monotonic()
+    _run_plain(root, jobs)
+    alone = time.monotonic() - began
     with systems.PRODUCT.running(root, [Job(name, NEVER, PRINT_SOME) for name in names]) as process:
         before = machine.memory(process.pid, "VmHWM")
         began = time.monotonic()
@@ -56,20 +120,32 @@ def _many(root: Path, jobs: int) -> Figures:
         seconds = time.monotonic() - began
         kept = sum((root / "logs" / str(end["stdout_file"])).stat().st_size for end in ends)
         grown = machine.memory(process.pid, "VmHWM") - before
-    return {"seconds": seconds, "kept %": kept / jobs / 1e3, "growth MiB": grown}
+    return {
+        "seconds": seconds,
+        "times the plain commands": seconds / alone,
+        "kept %": kept / jobs / 1e3,
+        "growth MiB": grown,
+    }
+
+
+def _run_plain(root: Path, jobs: int) -> None:
+    """Run the same commands, each with its output in a file, two at a time and with nothing else done."""
+    (root / "plain").mkdir()
+    numbers = "".join(f"{number}\n" for number in range(jobs))
+    one = f"{PRINT_SOME} > {root}/plain/$0"
+    subprocess.run(["xargs", "-P2", "-n1", "/bin/sh", "-c", one], input=numbers, text=True, check=True)
 
 
 def _held(root: Path) -> Figures:
-    root.mkdir(parents=True)
     with systems.PRODUCT.running(root, [Job("held", NEVER, LEAVE_A_CHILD)]):
         (end,) = _ends(root, ["held"])
     ended = datetime.fromisoformat(end["timestamp"]).timestamp()
     return {"ms after the shell's last command": ended * 1e3 - int(end["stdout"]) / 1e6}
 
 
-def _ends(root: Path, names: list[str]) -> list[dict[str, Any]]:
+def _ends(root: Path, names: Sequence[str]) -> list[dict[str, Any]]:
     """Ask for a run of each job and return their last lines."""
     for name in names:
         ask(root, f"ask-{name}", name)
-    machine.wait_for(lambda: len(product_lines(root, "job_complete")) >= len(names), 120, pause=0.1)
+    machine.wait_for(lambda: len(product_lines(root, "job_complete")) >= len(names), PATIENCE_SECONDS, pause=0.1)
     return product_lines(root, "job_complete")

@@ -164,9 +164,10 @@ class Script(System):
 
 
 class Yacron(System):
-    """yacron, and cronstable, which understands the same file."""
+    """yacron, and cronstable, which understands the same file. It need not read what jobs print (`captures`)."""
 
     port = 0
+    captures = False
 
     def missing(self) -> str | None:
         """Return whether it cannot be installed."""
@@ -180,7 +181,7 @@ class Yacron(System):
         lines = ["web:", "  listen:", f"    - http://127.0.0.1:{self.port}", "jobs:"]
         for job in jobs:
             lines += [f"  - name: {job.name}", f"    command: {json.dumps(job.command)}"]
-            lines += [f"    schedule: {json.dumps(job.schedule)}"]
+            lines += [f"    schedule: {json.dumps(job.schedule)}", f"    captureStdout: {json.dumps(self.captures)}"]
         (root / "jobs.yaml").write_text("\n".join(lines) + "\n")
         python = workshop.peers_python()
         assert python is not None

@@ -15,7 +15,9 @@ async def run(command: str) -> None:
     """Run the command and read what it prints."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_shell(command, stdout=pipe, stderr=pipe, start_new_session=True)
-    await process.communicate()
+    said, _ = await process.communicate()
+    if said:
+        print("in memory:", len(said), flush=True)
 
 
 async def main(jobs: list[tuple[str, str]]) -> None:
