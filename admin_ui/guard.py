@@ -208,7 +208,9 @@ class Guard:
     async def _refuse(
         self, user: User | None, scope: Scope, why: str, source: str, sparing: Sparing | None = None
     ) -> None:
-        left_out = (sparing or self._of_users).take(user.username if user else "")
+        # On an open route also a stranger can be refused for what only users are refused for elsewhere.
+        sparing = sparing or (self._of_users if user else self._not_believed)
+        left_out = sparing.take(user.username if user else "")
         if left_out is not None:
             # As it was asked for: a decoded path may hold anything.
             path = self._path_below_root(scope) or scope.get("raw_path", b"").decode("latin-1")

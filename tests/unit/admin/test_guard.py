@@ -509,6 +509,14 @@ def test_refusals_cannot_push_the_audit_log_out_of_its_files(tmp_path):
     assert audit_lines(tmp_path)[-1]["details"] == {"lines_left_out_before": 70}
 
 
+def test_a_stranger_at_the_open_sign_in_page_has_no_more_lines_than_elsewhere(tmp_path):
+    client = browser(app_in(tmp_path, auth_mode=AuthMode.PASSWORD))
+    for _ in range(20):
+        assert client.post("/sign-in", headers={"origin": "https://evil.example"}).status_code == 403
+
+    assert [line["action"] for line in audit_lines(tmp_path) if line["event"] == "refused"] == ["POST /sign-in"] * 4
+
+
 @pytest.mark.parametrize("path", ["/%F0%9F%98%80" * 500, "/%00%1b" * 500, "/" + "x" * 5000])
 def test_a_line_about_a_stranger_is_short_whatever_was_asked_for(tmp_path, path):
     mode = {"auth_mode": AuthMode.JWT, "jwt_key": "k" * 32, "jwt_algorithms": ("HS256",), "jwt_audience": "jobs"}
