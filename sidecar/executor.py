@@ -12,12 +12,16 @@ from types import MappingProxyType
 from sidecar.clock import Clock
 from sidecar.errors import StartError
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
-from sidecar.output import Outputs, Stream, Streams
+from sidecar.output import Outputs
 from sidecar.policy import new_run_id
+from sidecar.streams import Stream, Streams
 from sidecar.targets import Exit, Launch, Process, Target
 
 OUTPUT_CHECK_SECONDS = 1.0
 """How often the sizes of the output files are looked at."""
+
+MOST_HOLDING = 64
+"""With more runs going, the output files of further ones are closed here and found again when they are needed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -130,6 +134,8 @@ class JobExecutor:
             stderr=streams.stderr,
         )
         process = going.process = await self._target.start(launch)
+        if len(self._going) > MOST_HOLDING:
+            streams.let_go()
         self._begin_end(going)
         timer = asyncio.get_running_loop().call_later(
             config.timeout_seconds,
@@ -172,8 +178,10 @@ class JobExecutor:
 
     def _check_sizes(self) -> None:
         for run_id, going in self._going.items():
+            if going.process is None or going.streams is None:
+                continue
             limit = going.max_output_bytes
-            if going.process is not None and going.streams is not None and going.streams.size() > limit:
+            if going.streams.size(going.process.stream_paths) > limit:
                 self.end(run_id, Status.OUTPUT_LIMIT, f"printed more than {limit} bytes")
         self._check_sizes_later()
 

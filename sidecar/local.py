@@ -132,6 +132,11 @@ class LocalProcess:
         """Whether the shell is known to have ended: `wait` returns in a moment."""
         return self._descriptor < 0
 
+    @property
+    def stream_paths(self) -> tuple[str, str]:
+        """Paths that lead to the files that are the living shell's stdout and stderr, also if they were removed."""
+        return f"/proc/{self.pid}/fd/1", f"/proc/{self.pid}/fd/2"
+
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind."""
         while self._exit is None:

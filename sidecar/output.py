@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import os
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from sidecar.errors import StartError
 from sidecar.model import JobResult
 from sidecar.processes import held
 from sidecar.spares import DIRECTORY_MODE, Spares
+from sidecar.streams import Stream, Streams, capture, unreadable
 
 DIRECTORY = "output"
 STREAMS = ("stdout", "stderr")
@@ -34,48 +33,6 @@ JOB_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXE
 
 FILES_A_SLICE = 200
 """The sweep lets other work run after so many files, about every millisecond."""
-
-# Invalid bytes are decoded to lone surrogates (PEP 383), one each, and shown like this.
-ESCAPES = {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """One stream as the journal shows it.
-
-    `text` is whole, or head and tail around a marker (`truncated`), bytes that are not UTF-8 escaped. `file`,
-    relative to the logs directory, is None if the text is exactly what was written and nobody holds the file.
-    """
-
-    text: str = ""
-    size: int = 0
-    truncated: bool = False
-    file: str | None = None
-
-
-class Streams:
-    """The two open output files of one run; the descriptors are `stdout` and `stderr`."""
-
-    def __init__(self, descriptors: tuple[int, int], files: tuple[str, str], inline_bytes: int) -> None:
-        self.stdout, self.stderr = descriptors
-        self._files = files
-        self._inline_bytes = inline_bytes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.stdout)
-        os.close(self.stderr)
-
-    def size(self) -> int:
-        """Return how many bytes both files hold now."""
-        return os.fstat(self.stdout).st_size + os.fstat(self.stderr).st_size
-
-    def capture(self, *, is_held: bool) -> tuple[Stream, Stream]:
-        """Return what the journal shows of stdout and stderr. `is_held`: a process may still write to them."""
-        stdout = _capture(self.stdout, self._files[0], self._inline_bytes, is_held)
-        return stdout, _capture(self.stderr, self._files[1], self._inline_bytes, is_held)
 
 
 class _Stored(NamedTuple):
@@ -119,7 +76,7 @@ class Outputs:
                 os.close(directory)
         except OSError as error:
             raise StartError(126, f"the output file cannot be created: {error.strerror}") from error
-        return Streams((stdout, stderr), files, self._inline_bytes)
+        return Streams((stdout, stderr), os.path.dirname(self._root), files, self._inline_bytes)
 
     def recall(self, job_name: str, run_id: str, *, is_held: bool) -> tuple[Stream, Stream]:
         """Return what the files of an earlier scheduler's run hold; one that is not there counts as empty."""
@@ -206,9 +163,9 @@ class Outputs:
         except FileNotFoundError:
             return Stream()
         except OSError as error:
-            return Stream(text=_unreadable(error), truncated=True, file=file)
+            return Stream(text=unreadable(error), truncated=True, file=file)
         try:
-            return _capture(descriptor, file, self._inline_bytes, is_held)
+            return capture(descriptor, file, self._inline_bytes, is_held)
         finally:
             os.close(descriptor)
 
@@ -272,89 +229,6 @@ def _files(job_name: str, run_id: str) -> tuple[str, str]:
 def _are_safe(*names: str) -> bool:
     """Return whether the names can be parts of a path. Ours always are; a journal line may hold anything."""
     return all(SAFE_NAME.fullmatch(name) for name in names)
-
-
-# Showing a stream
-
-
-def _capture(descriptor: int, file: str, limit: int, is_held: bool) -> Stream:
-    size = 0
-    try:
-        size = os.fstat(descriptor).st_size
-        if size == 0:
-            return Stream(file=file if is_held else None)
-        return _shown(descriptor, size, file, limit, is_held)
-    except OSError as error:
-        return Stream(_unreadable(error), size, truncated=True, file=file)
-
-
-def _shown(descriptor: int, size: int, file: str, limit: int, is_held: bool) -> Stream:
-    if size <= limit:
-        data = _read(descriptor, size, 0)
-        text = data.decode("utf-8", "surrogateescape")
-        shown_size = _escaped_size(text)
-        if shown_size == len(data):
-            return Stream(text, len(data), file=file if is_held else None)
-        if shown_size <= limit:
-            return Stream(text.translate(ESCAPES), len(data), file=file)
-    room = max(0, limit - len(_marker(size, file)))
-    head = _head(_read(descriptor, room // 2, 0), room // 2)
-    tail = _tail(_read(descriptor, room // 2, max(0, size - room // 2)), room // 2)
-    left_out = size - _raw_size(head) - _raw_size(tail)
-    return Stream(
-        head.translate(ESCAPES) + _marker(left_out, file) + tail.translate(ESCAPES),
-        size,
-        truncated=True,
-        file=file,
-    )
-
-
-def _marker(left_out: int, file: str) -> str:
-    return f"\n[{left_out} bytes are left out here; all of them are in {file}]\n"
-
-
-def _unreadable(error: OSError) -> str:
-    return f"[the output cannot be read: {error.strerror}]"
-
-
-def _head(data: bytes, room: int) -> str:
-    """Return the longest beginning that takes at most `room` bytes to show and cuts no character."""
-    text, _ = codecs.utf_8_decode(data, "surrogateescape", False)
-    if _escaped_size(text) <= room:
-        return text
-    return text[: bisect_right(range(len(text)), room, key=lambda end: _escaped_size(text[: end + 1]))]
-
-
-def _tail(data: bytes, room: int) -> str:
-    """Return the longest end that takes at most `room` bytes to show and cuts no character."""
-    start = 0
-    while start < min(3, len(data)) and data[start] & 0xC0 == 0x80:  # the rest of a character that was cut
-        start += 1
-    text = data[start:].decode("utf-8", "surrogateescape")
-    if _escaped_size(text) <= room:
-        return text
-    return text[bisect_left(range(len(text)), -room, key=lambda begin: -_escaped_size(text[begin:])) :]
-
-
-def _raw_size(text: str) -> int:
-    return len(text.encode("utf-8", "surrogateescape"))
-
-
-def _escaped_size(text: str) -> int:
-    """Return how many bytes the text takes in UTF-8 with each invalid byte shown as four characters."""
-    raw = _raw_size(text)
-    invalid = (len(text.encode("utf-8", "surrogatepass")) - raw) // 2
-    return raw + 3 * invalid
-
-
-def _read(descriptor: int, size: int, offset: int) -> bytes:
-    data = b""
-    while len(data) < size and (piece := os.pread(descriptor, size - len(data), offset + len(data))):
-        data += piece
-    return data
-
-
-# Retention
 
 
 def _add(runs: dict[str, _Stored], job_name: str, entry: os.DirEntry[str]) -> None:

@@ -38,6 +38,10 @@ class Process(Protocol):
     def ended(self) -> bool:
         """Whether the shell is known to have ended: `wait` returns in a moment."""
 
+    @property
+    def stream_paths(self) -> tuple[str, str]:
+        """Paths that lead to the files that are the living shell's stdout and stderr, also if they were removed."""
+
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind. One waiter at a time."""
 

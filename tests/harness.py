@@ -74,17 +74,22 @@ class FakeProcess:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.stubborn = False
+        self._stdout = os.dup(launch.stdout)  # a process has its own
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
     def finish(self, exit_code: int = 0, output: bytes = b"") -> None:
         """End the process by itself."""
         if not self._exit.done():
-            os.write(self.launch.stdout, output)
-            self._exit.set_result(Exit(exit_code=exit_code, signal=None, cpu_seconds=0.01, max_rss_bytes=1 << 20))
+            os.write(self._stdout, output)
+            self._end(Exit(exit_code=exit_code, signal=None, cpu_seconds=0.01, max_rss_bytes=1 << 20))
 
     @property
     def ended(self) -> bool:
         return self._exit.done()
+
+    @property
+    def stream_paths(self) -> tuple[str, str]:
+        return os.devnull, os.devnull
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)
@@ -96,8 +101,12 @@ class FakeProcess:
         if self.stubborn:
             await asyncio.shield(self._exit)
         if not self._exit.done():
-            self._exit.set_result(Exit(exit_code=143, signal=15, cpu_seconds=0.01, max_rss_bytes=1 << 20))
+            self._end(Exit(exit_code=143, signal=15, cpu_seconds=0.01, max_rss_bytes=1 << 20))
         return 0
+
+    def _end(self, how: Exit) -> None:
+        os.close(self._stdout)
+        self._exit.set_result(how)
 
 
 class FakeTarget:

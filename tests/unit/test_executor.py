@@ -306,6 +306,41 @@ def test_run_that_prints_just_what_it_may_goes_on(executor: JobExecutor) -> None
     assert result.status is Status.SUCCESS
 
 
+@pytest.fixture
+def letting_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the output files closed here as soon as the shell has them, as when many runs are going."""
+    monkeypatch.setattr("sidecar.executor.MOST_HOLDING", 0)
+
+
+@pytest.mark.usefixtures("letting_go")
+def test_output_of_one_run_among_many_is_kept_and_needs_no_descriptor(executor: JobExecutor) -> None:
+    async def run_and_count() -> tuple[JobResult, int]:
+        before = descriptors()
+        running = asyncio.create_task(executor.execute(job("echo out; echo err >&2; kill -STOP $$"), run_of()))
+        await until(lambda: any(stat.state == "T" for stat in members("run-1").values()))
+        during = descriptors() - before
+        os.kill(next(iter(members("run-1"))), signal.SIGCONT)
+        return await running, during
+
+    result, during = asyncio.run(run_and_count())
+
+    assert (result.status, result.stdout, result.stderr) == ("success", "out\n", "err\n")
+    assert (result.stdout_file, result.stderr_file) == (None, None)
+    assert during == 1  # of the process
+
+
+@pytest.mark.usefixtures("letting_go")
+def test_run_among_many_that_prints_too_much_is_ended_also_if_it_removed_its_files(
+    executor: JobExecutor, tmp_path: Path
+) -> None:
+    command = f"rm {tmp_path}/output/job/*; head -c 600 /dev/zero; head -c 600 /dev/zero >&2; sleep 60"
+    result = execute(executor, command, max_output_bytes=1000)
+
+    assert (result.status, result.reason) == ("output_limit", "printed more than 1000 bytes")
+    assert (result.stdout_bytes, result.stderr_bytes) == (600, 600)
+    assert result.duration_seconds < 5
+
+
 def test_run_that_is_cancelled_ends_with_the_reason(executor: JobExecutor) -> None:
     result = asyncio.run(ended(executor, "sleep 60", ("cancelled", "by ann")))
 

@@ -1,12 +1,9 @@
-"""What the journal shows of output, which files stay, and what the sweep takes away."""
+"""Where output goes, what is found of it later, which files stay, and what the sweep takes away."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import re
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +13,8 @@ import pytest
 
 from sidecar.errors import StartError
 from sidecar.model import JobResult, Status
-from sidecar.output import Outputs, Stream, Streams, Swept
+from sidecar.output import Outputs, Swept
+from sidecar.streams import Stream, Streams
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DAY = 86400
@@ -34,14 +32,6 @@ def streams(outputs: Outputs) -> Iterator[Streams]:
         yield streams
 
 
-def show(streams: Streams, data: bytes, *, is_held: bool = False) -> Stream:
-    """Return what the journal shows of a stdout that holds `data`."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(streams.stdout, view) :]
-    return streams.capture(is_held=is_held)[0]
-
-
 # Files
 
 
@@ -53,21 +43,6 @@ def test_output_files_lie_where_the_contract_says_and_only_their_group_may_read_
     assert sorted(path.name for path in directory.iterdir()) == ["run-1.stderr", "run-1.stdout"]
     assert all(path.stat().st_mode & 0o777 == 0o640 for path in directory.iterdir())
     assert [path.stat().st_mode & 0o777 for path in (directory, directory.parent)] == [0o750, 0o750]
-
-
-def test_output_goes_to_the_end_of_the_file_also_after_it_was_truncated(streams: Streams, tmp_path: Path) -> None:
-    os.write(streams.stdout, b"long before")
-    os.truncate(tmp_path / "output/job/run-1.stdout", 0)
-    os.write(streams.stdout, b"after")
-
-    assert streams.capture(is_held=False)[0].text == "after"
-
-
-def test_size_is_that_of_both_streams(streams: Streams) -> None:
-    os.write(streams.stdout, b"12345")
-    os.write(streams.stderr, b"123")
-
-    assert streams.size() == 8
 
 
 def test_run_cannot_start_when_its_output_has_nowhere_to_go(outputs: Outputs, tmp_path: Path) -> None:
@@ -106,148 +81,6 @@ def test_name_that_is_no_safe_path_component_is_refused(outputs: Outputs, name: 
     with pytest.raises(StartError, match="cannot be the name"):
         outputs.open("job", name)
     assert outputs.recall("job", name, is_held=False) == (Stream(), Stream())
-
-
-# Showing
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "a",
-        "line\n",
-        "ä€😀\n",
-        "\0\x01\x1b[31m\x7f",
-        '"\\"',
-        "\ufeff",
-        "\u2028\x85",
-        "x" * LIMIT,
-        "€" * (LIMIT // 3),
-    ],
-)
-def test_stream_that_fits_is_shown_exactly_and_needs_no_file(streams: Streams, text: str) -> None:
-    assert show(streams, text.encode()) == Stream(text, len(text.encode()))
-
-
-def test_stream_that_fits_keeps_its_file_while_somebody_holds_it(streams: Streams) -> None:
-    assert show(streams, b"text", is_held=True) == Stream("text", 4, file="output/job/run-1.stdout")
-
-
-def test_empty_stream_keeps_its_file_while_somebody_holds_it(streams: Streams) -> None:
-    assert show(streams, b"", is_held=True) == Stream(file="output/job/run-1.stdout")
-
-
-def test_bytes_that_are_not_utf8_are_shown_escaped_and_the_file_stays(streams: Streams) -> None:
-    assert show(streams, b"caf\xe9 \xed\xa0\x80 \xe2\x82") == Stream(
-        r"caf\xe9 \xed\xa0\x80 \xe2\x82", 11, file="output/job/run-1.stdout"
-    )
-
-
-def test_long_stream_is_head_and_tail_around_a_marker(streams: Streams) -> None:
-    data = b"".join(b"line %d\n" % number for number in range(10_000))
-    stream = show(streams, data)
-    head, marker, tail = split(stream.text)
-
-    assert (stream.size, stream.truncated, stream.file) == (len(data), True, "output/job/run-1.stdout")
-    assert data.startswith(head.encode())
-    assert data.endswith(tail.encode())
-    assert marker == f"[{len(data) - len(head) - len(tail)} bytes are left out here; all of them are in {stream.file}]"
-    assert LIMIT - 20 <= len(stream.text) <= LIMIT
-
-
-def split(text: str) -> tuple[str, str, str]:
-    """Return what stands before the marker, the marker's line, and what stands behind it."""
-    head, rest = text.split("\n[", 1)
-    marker, tail = rest.split("]\n", 1)
-    return head, f"[{marker}]", tail
-
-
-@pytest.mark.parametrize("character", ["é", "€", "😀"])
-@pytest.mark.parametrize("shift", range(4))
-def test_cut_never_splits_a_character(streams: Streams, character: str, shift: int) -> None:
-    stream = show(streams, b"x" * shift + character.encode() * 1000 + b"y" * shift)
-    head, marker, tail = split(stream.text)
-
-    assert set(head + tail) <= {character, "x", "y"}
-    assert marker.startswith(f"[{stream.size - len((head + tail).encode())} bytes are left out")
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        pytest.param(bytes(range(256)) * 40_000, id="every byte, 10 MB"),
-        pytest.param(b"\xff" * 10_000_000, id="only invalid bytes"),
-        pytest.param(b"\x80" * 5000, id="only continuation bytes"),
-        pytest.param(b"\xff" * LIMIT, id="fits, but not when escaped"),
-        pytest.param(b"\xff" * 300, id="escaped slightly too long"),
-        pytest.param(b"\0" * 10_000_000, id="zeros"),
-        pytest.param(b"x" * 10_000_000, id="one line of 10 MB"),
-        pytest.param("😀".encode() * 2_500_000, id="one line of 10 MB of emoji"),
-        pytest.param(b"x" * (LIMIT + 1), id="one byte too long"),
-    ],
-)
-def test_text_stays_within_its_limit_and_counts_what_it_leaves_out(streams: Streams, data: bytes) -> None:
-    began = time.process_time()
-    stream = show(streams, data)
-    head, marker, tail = split(stream.text)
-    head_size, tail_size = (len(raw(text)) for text in (head, tail))
-
-    assert len(stream.text.encode()) <= LIMIT
-    assert stream.truncated
-    assert data.startswith(raw(head))
-    assert data.endswith(raw(tail))
-    assert marker.startswith(f"[{len(data) - head_size - tail_size} bytes are left out here")
-    assert time.process_time() - began < 1
-
-
-def raw(shown: str) -> bytes:
-    """Undo the escaping, where the original holds no backslash."""
-    return re.sub(rb"\\x(..)", lambda match: bytes.fromhex(match[1].decode()), shown.encode())
-
-
-def test_json_form_of_control_characters_is_bounded(streams: Streams) -> None:
-    stream = show(streams, b'\0\x01\x1b"\\' * 10_000)
-
-    assert len(json.dumps(stream.text, ensure_ascii=False)) <= 6 * LIMIT + 2
-
-
-@pytest.mark.parametrize("limit", [0, 1, 50])
-def test_limit_smaller_than_the_marker_shows_the_marker_alone(tmp_path: Path, limit: int) -> None:
-    with Outputs(tmp_path, limit).open("job", "run-1") as streams:
-        stream = show(streams, b"x" * 60)
-
-    assert stream.text == "\n[60 bytes are left out here; all of them are in output/job/run-1.stdout]\n"
-    assert stream.truncated
-
-
-def test_huge_file_is_never_read_whole(streams: Streams, tmp_path: Path) -> None:
-    os.truncate(tmp_path / "output/job/run-1.stdout", 5 << 30)
-    began = time.process_time()
-    stream = show(streams, b"the end")
-
-    assert stream.size == (5 << 30) + 7
-    assert stream.text.endswith("\0the end")
-    assert time.process_time() - began < 0.1
-
-
-def test_output_is_shown_although_the_job_removed_its_file(streams: Streams, tmp_path: Path) -> None:
-    (tmp_path / "output/job/run-1.stdout").unlink()
-
-    assert show(streams, b"still here").text == "still here"
-
-
-def test_output_that_cannot_be_read_says_so_and_does_not_fail_the_run(
-    streams: Streams, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> bytes:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "pread", broken)
-
-    assert show(streams, b"lost") == Stream(
-        "[the output cannot be read: Input/output error]", 4, True, "output/job/run-1.stdout"
-    )
 
 
 # Recalling
@@ -456,7 +289,8 @@ def test_run_can_start_after_its_directory_was_removed(outputs: Outputs, tmp_pat
     assert not (tmp_path / "output/job").exists()
 
     with outputs.open("job", "run-2") as streams:
-        assert show(streams, b"text").text == "text"
+        os.write(streams.stdout, b"text")
+        assert streams.capture(is_held=False)[0].text == "text"
 
 
 def test_sweep_lets_other_work_run_in_between(outputs: Outputs, tmp_path: Path) -> None:
