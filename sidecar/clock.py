@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 JUMP_SECONDS = 1.0
 """A difference between the two clocks that grew by more than this from one look to the next is no slewing."""
@@ -14,6 +15,13 @@ REACHABLE_YEARS = range(1000, 9901)
 
 WAIT_OUT = timedelta(hours=3)
 """A clock that goes back by up to this is waited out, as Debian's cron does; beyond, schedules begin anew."""
+
+AHEAD = timedelta(milliseconds=2)
+"""What is due so soon is decided and on disk before its instant, which then need not wait for an fsync.
+
+Its process starts at the instant. A scheduler that dies in between leaves a run that is `interrupted`, as it does
+between the fsync and the start of any other.
+"""
 
 
 class Clock:
@@ -59,6 +67,7 @@ class ClockWatch:
         return self._clock.now().timestamp() - self._clock.monotonic()
 
 
+@lru_cache(64)  # the jobs of a start, and the runs of a storm, have their times in common
 def iso(instant: datetime) -> str:
     """Return an aware UTC instant as ISO 8601 with microseconds and `Z`."""
     return instant.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -241,9 +241,9 @@ def _read_fields(
     """Return the values of the known fields of `document` that have no problem."""
     values = {}
     for key, value in document.items():
-        if problems.full:
-            break  # a reader that can add nothing more could not say that a value is unusable
         reader, before = readers.get(key), len(problems.found)
+        if before and problems.full:
+            break  # a reader that can add nothing more could not say that a value is unusable
         if reader is None:
             _add_unknown(problems, prefix, key, readers)
         else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -135,8 +134,10 @@ def is_valid(expression: object) -> bool:
 def zone_named(name: object) -> ZoneInfo:
     """Return the IANA time zone `name`. Raises ScheduleError if there is none."""
     if isinstance(name, str):
-        with suppress(KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
+        try:
             return _zone(name)
+        except (KeyError, ValueError, OSError):  # unknown; a file that is no zone; a folder
+            pass
     shown = found(name) if isinstance(name, str) else type(name).__name__
     raise ScheduleError(f"time zone: write an IANA name such as 'Europe/Berlin' or 'UTC', found {shown}")
 

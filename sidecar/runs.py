@@ -163,8 +163,8 @@ class Runs:
 
     # Act
 
-    def launch(self, *, more_are_due: bool = False) -> None:
-        """Put all recorded lines on disk, then start the runs that were decided on.
+    def launch(self, *, more_are_due: bool = False) -> bool:
+        """Put all recorded lines on disk, then start the runs that were decided on; return whether there are any.
 
         What ended runs leave to be removed waits while `more_are_due`.
 
@@ -185,6 +185,7 @@ class Runs:
         if durable and self._discardable and not more_are_due:
             discardable, self._discardable = self._discardable, []
             self._outputs.discard(discardable)
+        return bool(starting)
 
     def recover(self) -> None:
         """Take over what the previous scheduler left: end and close its open runs, wait for its retries."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import traceback
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from sidecar import __version__, health
 from sidecar.agenda import Agenda
 from sidecar.catalog import Catalog, Change, ChangeKind
 from sidecar.changes import log_change
-from sidecar.clock import WAIT_OUT, Clock, ClockWatch, iso
+from sidecar.clock import AHEAD, WAIT_OUT, Clock, ClockWatch, iso
 from sidecar.config import ConfigLoader
 from sidecar.desk import Desk
 from sidecar.errors import AlreadyRunning
@@ -40,6 +41,8 @@ EX_TEMPFAIL = 75
 
 LONGEST_SLEEP_SECONDS = 1.0
 """So that a changed wall clock is noticed within a second."""
+
+LAST_STRETCH = timedelta(milliseconds=10)
 
 FIRST_SLICE = 16
 """So many of the runs that are due together are on disk and start before the others are looked at, then twice as many,
@@ -174,22 +177,26 @@ class JobScheduler:
             pass
 
     def _pass(self) -> Iterator[None]:
-        """Do one pass; yield when runs were launched and more are due, so that the first need not wait for the last."""
-        now = self.clock.now()
+        """Do one pass; yield when runs were launched, so that they need not wait for what else there is to do."""
+        now = due = self.clock.now()
         self._check_lock()
         self._check_clock(now)
         if self.restored:
             self.runs.take_places(now)
         self._read_volume(now)
         if self.restored:
+            due = self._due_by(now)
             most = FIRST_SLICE
-            while not self.runs.draining and self.agenda.step(now, most):
+            while not self.runs.draining and self.agenda.step(due, most):
                 self.runs.launch(more_are_due=True)
-                self.agenda.plan()
+                self._await(due)
                 yield
+                self.agenda.plan()
                 most *= 2
             self.runs.step(now)
-        self.runs.launch()
+        if self.runs.launch():
+            self._await(due)
+            yield
         self.agenda.plan()
         self._notice_degraded()
         self._look_after_the_rest(now)
@@ -315,6 +322,18 @@ class JobScheduler:
         self._flush = None
         self.wake()
 
+    def _due_by(self, now: datetime) -> datetime:
+        """Return `now`, or the instant just ahead at which something is due."""
+        due = self.agenda.next_at()
+        return due if due is not None and now < due <= now + AHEAD else now
+
+    def _await(self, due: datetime) -> None:
+        """Sleep until what was written down ahead may start. The whole loop does: its own sleeps end up to 1 ms late,
+        as epoll_wait(2) counts in milliseconds and asyncio rounds up."""
+        left = min(due - self.clock.now(), AHEAD)
+        if left > timedelta(0):
+            time.sleep(left.total_seconds())
+
     async def _sleep(self) -> None:
         wait = self._seconds_to_wait()
         if wait <= 0 or self._awake:  # woken in the middle of the pass
@@ -334,13 +353,11 @@ class JobScheduler:
         monotonic = self.clock.monotonic()
         times = [self._intake.next_at(), self._heartbeat_at]
         times += [at for at in (self.runs.next_retry_at(), self._end_all_at) if at is not None]
-        wait = min(times) - monotonic
+        wait = min(LONGEST_SLEEP_SECONDS, min(times) - monotonic)
         due = self.agenda.next_at()
         if due is not None and not self.runs.draining:
-            wait = min(wait, (due - self.clock.now()).total_seconds())
-        # The kernel ends a wait late by up to a thousandth of its length: the last stretch is a short one.
-        staged = wait * 0.97 if wait > 0.01 else wait
-        return min(staged, LONGEST_SLEEP_SECONDS)
+            wait = min(wait, _in_stages(due - self.clock.now()).total_seconds())
+        return wait
 
     def _look_after_the_rest(self, now: datetime) -> None:
         monotonic = self.clock.monotonic()
@@ -442,3 +459,11 @@ class JobScheduler:
     def _tell_crash(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))
         self.logger.event("scheduler_crashed", level="critical", reason=repr(error), traceback=text)
+
+
+def _in_stages(wait: timedelta) -> timedelta:
+    """Return how long to sleep at first towards an instant that is not to be missed by a millisecond.
+
+    The kernel ends a wait late by up to a thousandth of its length: the last stretch is a short one.
+    """
+    return wait * 0.97 if wait > LAST_STRETCH else wait - AHEAD

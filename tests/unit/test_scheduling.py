@@ -51,6 +51,53 @@ def test_the_start_line_comes_before_the_process_and_names_its_definition(tmp_pa
     play(tmp_path, story)
 
 
+def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_path, monkeypatch):
+    slept = []
+
+    async def story(world):
+        world.job()
+        await world.boot()
+        world.clock.advance(HOUR.total_seconds() - 0.0021)
+        await world.step()
+        assert world.names() == []
+
+        def sleep(seconds):
+            assert world.names() == ["job_start"]
+            assert world.target.processes == {}
+            slept.append(seconds)
+            world.clock.advance(seconds)
+
+        monkeypatch.setattr("time.sleep", sleep)
+        world.clock.advance(0.0006)
+        await world.step()
+
+        assert world.clock.now() == NOON + HOUR
+        assert len(world.target.processes) == 1
+
+    world = play(tmp_path, story)
+
+    assert slept == [pytest.approx(0.0015)]
+    [start] = world.lines("job_start")
+    assert (start["scheduled_time"], start["start_time"]) == (at(NOON + HOUR), at(NOON + HOUR))
+    assert start["timestamp"] == at(NOON + HOUR - timedelta(milliseconds=1.5))
+
+
+def test_what_was_written_ahead_is_not_repeated_after_a_crash(tmp_path):
+    async def story(world):
+        world.job()
+        await world.boot()
+        world.clock.advance(HOUR.total_seconds() - 0.001)
+        world.scheduler.step()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        await world.at(NOON + HOUR + MINUTE)
+
+    world = play(tmp_path, story)
+
+    assert world.names() == ["job_start", "job_complete"]
+    assert world.lines()[1]["status"] == "interrupted"
+
+
 def test_a_new_definition_starts_nothing_at_once_or_for_a_time_before_it(tmp_path):
     async def story(world):
         await world.boot()
