@@ -139,6 +139,15 @@ class Agenda:
         """Return when the next start is due, or None while paused or if nothing is planned."""
         return None if self.paused else self._timetable.next_at()
 
+    def due_by(self, now: datetime) -> datetime:
+        """Return the instant whose starts are to be decided now: `now` itself, or one just ahead."""
+        due = self.next_at()
+        return due if due is not None and now < due <= now + self.lead(due) else now
+
+    def lead(self, due: datetime) -> timedelta:
+        """Return how long before `due` its starts are to be decided."""
+        return policy.lead(self._timetable.count_due(due, policy.MOST_AHEAD))
+
     def _anchor(self, name: str, sha256: str, now: datetime) -> None:
         # While a clock that was put back catches up, times come again that the job may have had already.
         self._ledger.jobs[name] = JobRecord(handled=max(now, self._latest), sha256=sha256, since=now)

@@ -16,13 +16,6 @@ REACHABLE_YEARS = range(1000, 9901)
 WAIT_OUT = timedelta(hours=3)
 """A clock that goes back by up to this is waited out, as Debian's cron does; beyond, schedules begin anew."""
 
-AHEAD = timedelta(milliseconds=2)
-"""What is due so soon is decided and on disk before its instant, which then need not wait for an fsync.
-
-Its process starts at the instant. A scheduler that dies in between leaves a run that is `interrupted`, as it does
-between the fsync and the start of any other.
-"""
-
 
 class Clock:
     """Wall clock for what people see and plan, monotonic clock for how long something takes."""

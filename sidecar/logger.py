@@ -12,12 +12,13 @@ from typing import Any
 
 import structlog
 
-from sidecar.clock import AHEAD, Clock, iso
+from sidecar.clock import Clock, iso
 from sidecar.console import Console
 from sidecar.journal import JOURNAL, MAIN_LOG
 from sidecar.ledger import Ledger, run_document
 from sidecar.linefile import HEADS_A_FILE, LineFile
 from sidecar.model import JobResult, Run, Trigger
+from sidecar.policy import LONGEST_LEAD
 
 OUTPUT_FIELDS = ("stdout", "stderr")
 
@@ -156,14 +157,14 @@ class JobLogger:
     # Runs, in the journal
 
     def log_job_start(self, job_name: str, run: Run | None = None) -> None:
-        """Record that a run begins now, or in a moment (AHEAD); `run` says which (without it, a manual one)."""
+        """Record that a run begins now, or in a moment (`policy.lead`); `run` says which (without it, a manual one)."""
         now = self.clock.now()
         if run is None:
             run_id = f"{now:%Y%m%dT%H%M%S%f}"
             run = Run(run_id=run_id, job_name=job_name, trigger=Trigger.MANUAL, first_run_id=run_id, since=now)
         fields = run_document(run)
         del fields["since"]
-        start_time = run.since if now < run.since <= now + AHEAD else now
+        start_time = run.since if now < run.since <= now + LONGEST_LEAD else now
         self.record("job_start", component="executor", start_time=iso(start_time), **fields)
 
     def log_job_complete(self, result: JobResult, run: Run | None = None, *, retry_at: datetime | None = None) -> None:

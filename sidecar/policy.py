@@ -13,12 +13,26 @@ ON_TIME = timedelta(seconds=2)
 """A start this late is still on time: the loop looks at the clock each second and a storm takes a moment.
 Beyond it the scheduler was down, stopped or its clock jumped, and the run is a catch-up."""
 
+LEAD, LEAD_A_RUN = timedelta(milliseconds=2), timedelta(microseconds=100)
+MOST_AHEAD = 100
+LONGEST_LEAD = LEAD + MOST_AHEAD * LEAD_A_RUN
+"""For an fsync and a sleep that ends late, and for deciding each run: with `lead`, so long before their instant."""
+
 RETRIED = (Status.FAILURE, Status.TIMEOUT, Status.INTERRUPTED)
 
 
 def new_run_id(now: datetime) -> str:
     """Return a fresh run id: sortable by time, safe as a file name, unguessable enough never to repeat."""
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(8)}"
+
+
+def lead(runs: int) -> timedelta:
+    """Return how long before the instant at which so many runs are due, they are decided and put on disk.
+
+    Their processes start at the instant, which then need not wait for any of that. A scheduler that dies in between
+    leaves runs that are `interrupted`, as it does between the fsync and the start of any other.
+    """
+    return LEAD + min(runs, MOST_AHEAD) * LEAD_A_RUN
 
 
 def delay(job_name: str, scheduled_time: datetime, jitter_seconds: float, gap: timedelta) -> timedelta:

@@ -15,7 +15,7 @@ from sidecar import __version__, health
 from sidecar.agenda import Agenda
 from sidecar.catalog import Catalog, Change, ChangeKind
 from sidecar.changes import log_change
-from sidecar.clock import AHEAD, WAIT_OUT, Clock, ClockWatch, iso
+from sidecar.clock import WAIT_OUT, Clock, ClockWatch, iso
 from sidecar.config import ConfigLoader
 from sidecar.desk import Desk
 from sidecar.errors import AlreadyRunning
@@ -26,6 +26,7 @@ from sidecar.local import LocalTarget
 from sidecar.lock import Lock
 from sidecar.logger import JobLogger
 from sidecar.output import Outputs
+from sidecar.policy import LONGEST_LEAD, MOST_AHEAD
 from sidecar.processes import FAMILY
 from sidecar.requests import Inbox
 from sidecar.runs import Runs
@@ -185,8 +186,8 @@ class JobScheduler:
             self.runs.take_places(now)
         self._read_volume(now)
         if self.restored:
-            due = self._due_by(now)
-            most = FIRST_SLICE
+            due = self.agenda.due_by(now)
+            most = MOST_AHEAD if due > now else FIRST_SLICE
             while not self.runs.draining and self.agenda.step(due, most):
                 self.runs.launch(more_are_due=True)
                 self._await(due)
@@ -322,15 +323,10 @@ class JobScheduler:
         self._flush = None
         self.wake()
 
-    def _due_by(self, now: datetime) -> datetime:
-        """Return `now`, or the instant just ahead at which something is due."""
-        due = self.agenda.next_at()
-        return due if due is not None and now < due <= now + AHEAD else now
-
     def _await(self, due: datetime) -> None:
         """Sleep until what was written down ahead may start. The whole loop does: its own sleeps end up to 1 ms late,
         as epoll_wait(2) counts in milliseconds and asyncio rounds up."""
-        left = min(due - self.clock.now(), AHEAD)
+        left = min(due - self.clock.now(), LONGEST_LEAD)
         if left > timedelta(0):
             time.sleep(left.total_seconds())
 
@@ -356,8 +352,17 @@ class JobScheduler:
         wait = min(LONGEST_SLEEP_SECONDS, min(times) - monotonic)
         due = self.agenda.next_at()
         if due is not None and not self.runs.draining:
-            wait = min(wait, _in_stages(due - self.clock.now()).total_seconds())
+            wait = min(wait, self._stage(due).total_seconds())
         return wait
+
+    def _stage(self, due: datetime) -> timedelta:
+        """Return how long to sleep at first towards the moment at which to act on what is due then.
+
+        The kernel ends a wait late by up to a thousandth of its length: the last stretch is a short one.
+        """
+        wait = due - self.clock.now()
+        far = wait - LONGEST_LEAD
+        return far * 0.97 if far > LAST_STRETCH else wait - self.agenda.lead(due)
 
     def _look_after_the_rest(self, now: datetime) -> None:
         monotonic = self.clock.monotonic()
@@ -459,11 +464,3 @@ class JobScheduler:
     def _tell_crash(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(error))
         self.logger.event("scheduler_crashed", level="critical", reason=repr(error), traceback=text)
-
-
-def _in_stages(wait: timedelta) -> timedelta:
-    """Return how long to sleep at first towards an instant that is not to be missed by a millisecond.
-
-    The kernel ends a wait late by up to a thousandth of its length: the last stretch is a short one.
-    """
-    return wait * 0.97 if wait > LAST_STRETCH else wait - AHEAD

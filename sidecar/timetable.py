@@ -52,6 +52,16 @@ class Timetable:
                 due.append(entry)
         return due
 
+    def count_due(self, at: datetime, most: int) -> int:
+        """Return how many starts are due by `at`, or `most`; a start that was planned anew may count twice."""
+        number, places = 0, [0]
+        while places and number < most:
+            place = places.pop()
+            if place < len(self._heap) and self._heap[place].at <= at:
+                number += 1
+                places += 2 * place + 1, 2 * place + 2
+        return number
+
     def next_at(self) -> datetime | None:
         """Return when the next start is due, or None if nothing is planned."""
         while self._heap:

@@ -57,7 +57,7 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
     async def story(world):
         world.job()
         await world.boot()
-        world.clock.advance(HOUR.total_seconds() - 0.0021)
+        world.clock.advance(HOUR.total_seconds() - 0.0022)
         await world.step()
         assert world.names() == []
 
@@ -68,7 +68,7 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
             world.clock.advance(seconds)
 
         monkeypatch.setattr("time.sleep", sleep)
-        world.clock.advance(0.0006)
+        world.clock.advance(0.0007)
         await world.step()
 
         assert world.clock.now() == NOON + HOUR

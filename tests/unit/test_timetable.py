@@ -63,3 +63,16 @@ def test_timetable_does_not_grow_when_one_job_is_planned_again_and_again():
 
     assert len(table._heap) < 100
     assert table.next_at() == NOON + timedelta(minutes=9_999)
+
+
+def test_timetable_counts_what_is_due_together():
+    table = Timetable()
+    for number in range(50):
+        table.plan(f"later{number}", LATER, LATER)
+        table.plan(f"noon{number}", NOON, NOON)
+
+    assert table.count_due(NOON - timedelta(microseconds=1), 99) == 0
+    assert table.count_due(NOON, 99) == 50
+    assert table.count_due(NOON, 20) == 20
+    assert table.count_due(LATER, 1000) == 100
+    assert Timetable().count_due(NOON, 99) == 0
