@@ -88,17 +88,20 @@ class Agenda:
         if self._ledger.jobs.pop(name, None) is not None:
             self._logger.record_jobs([name])
 
-    def step(self, now: datetime, most: int) -> bool:
+    def step(self, now: datetime, most: int, *, ahead: bool = False) -> bool:
         """Begin, skip or miss what is due at `now`, at most so many jobs; return whether there may be more.
 
-        `plan` must follow, after the launch.
+        With `ahead`, `now` is still to come: what would not simply begin is left for then. `plan` must follow, after
+        the launch.
         """
         self._latest = max(self._latest, now)
         if self.paused:
             return False
         taken = self._timetable.take_due(now, most)
         for due in taken:
-            if self._may_not_overlap(due.job_name) and self._runs.is_recovering(due.job_name):
+            if ahead and not self._runs.has_way(due.job_name):
+                self._unplanned.append(due.job_name)
+            elif self._may_not_overlap(due.job_name) and self._runs.is_recovering(due.job_name):
                 # What a crash left of its last run is being ended: in a moment no policy has anything to say.
                 self._timetable.plan(due.job_name, due.scheduled_time, now + RECOVERY_LOOK)
             else:
@@ -142,7 +145,9 @@ class Agenda:
     def due_by(self, now: datetime) -> datetime:
         """Return the instant whose starts are to be decided now: `now` itself, or one just ahead."""
         due = self.next_at()
-        return due if due is not None and now < due <= now + self.lead(due) else now
+        if due is None or not now < due <= now + policy.LONGEST_LEAD:
+            return now
+        return due if due <= now + self.lead(due) else now
 
     def lead(self, due: datetime) -> timedelta:
         """Return how long before `due` its starts are to be decided."""

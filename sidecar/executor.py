@@ -181,7 +181,7 @@ class JobExecutor:
             if going.process is None or going.streams is None:
                 continue
             limit = going.max_output_bytes
-            if going.streams.size(going.process.stream_paths) > limit:
+            if going.streams.size(going.process.open_files) > limit:
                 self.end(run_id, Status.OUTPUT_LIMIT, f"printed more than {limit} bytes")
         self._check_sizes_later()
 

@@ -133,9 +133,9 @@ class LocalProcess:
         return self._descriptor < 0
 
     @property
-    def stream_paths(self) -> tuple[str, str]:
-        """Paths that lead to the files that are the living shell's stdout and stderr, also if they were removed."""
-        return f"/proc/{self.pid}/fd/1", f"/proc/{self.pid}/fd/2"
+    def open_files(self) -> str:
+        """A directory whose entries lead to the files that the living shell has open, also if they were removed."""
+        return f"/proc/{self.pid}/fd"
 
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind."""

@@ -1,6 +1,6 @@
 """Output files of runs: opened for the shell to write into, shown in the journal, removed when they are old.
 
-`logs/output/<job>/<run_id>.stdout|.stderr`. Below `logs/output` no symbolic link is ever followed.
+`logs/output/<job>/<run_id>.stdout|.stderr`. Below `logs/output` no symbolic link leads to any other file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Outputs:
     """The tree `logs/output`. `inline_bytes` is how much of a stream the journal may hold."""
 
     def __init__(self, logs_dir: str | Path, inline_bytes: int = 32 * 1024) -> None:
-        self._root = os.fspath(Path(logs_dir) / DIRECTORY)
+        self._logs = os.fspath(logs_dir)
+        self._root = f"{self._logs}/{DIRECTORY}"
         self._inline_bytes = inline_bytes
         self._spares = Spares(f"{self._root}/{SPARES}")
 
@@ -76,7 +77,7 @@ class Outputs:
                 os.close(directory)
         except OSError as error:
             raise StartError(126, f"the output file cannot be created: {error.strerror}") from error
-        return Streams((stdout, stderr), os.path.dirname(self._root), files, self._inline_bytes)
+        return Streams((stdout, stderr), self._logs, files, self._inline_bytes)
 
     def recall(self, job_name: str, run_id: str, *, is_held: bool) -> tuple[Stream, Stream]:
         """Return what the files of an earlier scheduler's run hold; one that is not there counts as empty."""

@@ -84,6 +84,10 @@ class Runs:
         """Whether no run is going or about to start."""
         return not (self._tasks or self._starting or self._held)
 
+    def has_way(self, job_name: str) -> bool:
+        """Return whether a new run of the job would find a place and no other run of it, going or waiting."""
+        return not self._is_full() and not self.ledger.runs_of(job_name)
+
     def begin(self, run: Run, definition: Definition) -> None:
         """Start the run, or queue it: for a place, or for the end of the run it replaces."""
         if definition.config.concurrency_policy is ConcurrencyPolicy.REPLACE:
@@ -288,14 +292,14 @@ class Runs:
             definition = self._jobs.get(run.job_name)
             if self._waits_for_the_journal(run):
                 continue
-            if definition is not None and self._has_way(run, definition, chosen.values()):
+            if definition is not None and self._may_leave_queue(run, definition, chosen.values()):
                 chosen[run.run_id] = run
         for run in chosen.values():
             definition = self._jobs[run.job_name]
             if not self._pass_over_late(run, definition, now):
                 self._start(run, definition)
 
-    def _has_way(self, run: Run, definition: Definition, chosen: Iterable[Run]) -> bool:
+    def _may_leave_queue(self, run: Run, definition: Definition, chosen: Iterable[Run]) -> bool:
         if self._may_overlap(definition):
             return True
         taken = any(other.job_name == run.job_name for other in chosen)

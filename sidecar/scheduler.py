@@ -44,10 +44,11 @@ LONGEST_SLEEP_SECONDS = 1.0
 """So that a changed wall clock is noticed within a second."""
 
 LAST_STRETCH = timedelta(milliseconds=10)
+"""So near the moment to act, a sleep ends late by no more than its rounding to milliseconds."""
 
 FIRST_SLICE = 16
 """So many of the runs that are due together are on disk and start before the others are looked at, then twice as many,
-and so on: the first one starts soon, and the lines of a thousand share few fsyncs."""
+and so on: the first one starts soon, and the lines of a thousand share few fsyncs. Ahead of time it is MOST_AHEAD."""
 
 FLUSH_SECONDS = 0.02
 """How long the end of a run may wait for others to share its fsync."""
@@ -62,7 +63,7 @@ FIRST_SWEEP_SECONDS = 60.0
 class JobScheduler:
     """The scheduler of one jobs directory and one logs directory.
 
-    `start` runs until `shutdown` has drained it. `step` is one pass and needs no waiting; the caller of the
+    `start` runs until `shutdown` has drained it. `step` is one pass and awaits nothing; the caller of the
     constructor holds the lock of the logs directory, if others might run.
     """
 
@@ -173,7 +174,7 @@ class JobScheduler:
             raise self._crash
 
     def step(self) -> None:
-        """One pass without a pause: files, clock, schedules, waiting runs, then the disk and the processes."""
+        """One pass in one go: files, clock, schedules, waiting runs, then the disk and the processes."""
         for _ in self._pass():
             pass
 
@@ -187,16 +188,18 @@ class JobScheduler:
         self._read_volume(now)
         if self.restored:
             due = self.agenda.due_by(now)
-            most = MOST_AHEAD if due > now else FIRST_SLICE
-            while not self.runs.draining and self.agenda.step(due, most):
+            ahead = due > self.clock.now()
+            most = MOST_AHEAD if ahead else FIRST_SLICE
+            while not self.runs.draining and self.agenda.step(due, most, ahead=ahead):
                 self.runs.launch(more_are_due=True)
                 self._await(due)
                 yield
                 self.agenda.plan()
-                most *= 2
+                most, ahead = 2 * most, False
             self.runs.step(now)
-        if self.runs.launch():
-            self._await(due)
+        launched = self.runs.launch()
+        self._await(due)
+        if launched:
             yield
         self.agenda.plan()
         self._notice_degraded()

@@ -14,7 +14,7 @@ import signal
 
 DIRECTORY_MODE = 0o750
 FILE_MODE = 0o640
-# Read and write, so that the end can be read back also if a job removed its own file; appending, so that a
+# Read and write, so that what is written can be read back without its name; appending, so that a
 # file that is truncated while a process holds it does not come back with a hole of the old size.
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -58,9 +58,12 @@ class Streams:
         self._stdout.let_go()
         self._stderr.let_go()
 
-    def size(self, also_at: tuple[str, str]) -> int:
-        """Return how many bytes both files hold now. `also_at`: where they are found if somebody removed them."""
-        return self._stdout.size(also_at[0]) + self._stderr.size(also_at[1])
+    def size(self, also_in: str) -> int:
+        """Return how many bytes both files hold now.
+
+        `also_in`: a directory where they are found if somebody removed them, such as a process's in /proc.
+        """
+        return self._stdout.size(also_in) + self._stderr.size(also_in)
 
     def capture(self, *, is_held: bool) -> tuple[Stream, Stream]:
         """Return what the journal shows of stdout and stderr. `is_held`: a process may still write to them."""
@@ -85,23 +88,27 @@ class _File:
             os.close(self.descriptor)
             self.descriptor = -1
 
-    def size(self, also_at: str) -> int:
-        """Return its size, 0 if it is nowhere. It is open again if it was only at the other path."""
+    def size(self, also_in: str) -> int:
+        """Return its size, 0 if it is nowhere. It is open again if it was only in the other place."""
         with contextlib.suppress(OSError):
             return self._size()
         with contextlib.suppress(OSError):
-            self._open(also_at, follow=True)
-            return self._size()
+            for name in os.listdir(also_in):
+                with contextlib.suppress(OSError):
+                    self._open(f"{also_in}/{name}", follow=True)
+                    return self._size()
         return 0
 
     def capture(self, inline_bytes: int, is_held: bool) -> Stream:
+        size = 0
         try:
-            if self._size() == 0:
+            size = self._size()
+            if size == 0:
                 return Stream(file=self._name if is_held else None)
             if self.descriptor < 0:
                 self._open(self._path)
         except OSError as error:
-            return Stream(unreadable(error), truncated=True, file=self._name)
+            return Stream(unreadable(error), size, truncated=True, file=self._name)
         return capture(self.descriptor, self._name, inline_bytes, is_held)
 
     def _size(self) -> int:

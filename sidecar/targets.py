@@ -39,8 +39,8 @@ class Process(Protocol):
         """Whether the shell is known to have ended: `wait` returns in a moment."""
 
     @property
-    def stream_paths(self) -> tuple[str, str]:
-        """Paths that lead to the files that are the living shell's stdout and stderr, also if they were removed."""
+    def open_files(self) -> str:
+        """A directory whose entries lead to the files that the living shell has open, also if they were removed."""
 
     async def wait(self) -> Exit:
         """Return how the shell ended, as soon as it has, whatever it leaves behind. One waiter at a time."""

@@ -88,8 +88,8 @@ class FakeProcess:
         return self._exit.done()
 
     @property
-    def stream_paths(self) -> tuple[str, str]:
-        return os.devnull, os.devnull
+    def open_files(self) -> str:
+        return "/nowhere"
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)

@@ -210,11 +210,11 @@ def test_an_error_that_ends_the_scheduler_is_logged_before_it_exits(directory, e
         real = getattr(getattr(scheduler, owner), method)
         calls = []
 
-        def fail(*args):
+        def fail(*args, **options):
             calls.append(args)
             if len(calls) == 1:
                 raise error(message)
-            return real(*args)
+            return real(*args, **options)
 
         setattr(getattr(scheduler, owner), method, fail)
 

@@ -333,7 +333,8 @@ def test_output_of_one_run_among_many_is_kept_and_needs_no_descriptor(executor: 
 def test_run_among_many_that_prints_too_much_is_ended_also_if_it_removed_its_files(
     executor: JobExecutor, tmp_path: Path
 ) -> None:
-    command = f"rm {tmp_path}/output/job/*; head -c 600 /dev/zero; head -c 600 /dev/zero >&2; sleep 60"
+    print_much = "head -c 600 /dev/zero; exec 3>&1 >/dev/null; head -c 600 /dev/zero >&2; sleep 60"
+    command = f"rm {tmp_path}/output/job/*; {print_much}"
     result = execute(executor, command, max_output_bytes=1000)
 
     assert (result.status, result.reason) == ("output_limit", "printed more than 1000 bytes")

@@ -82,6 +82,45 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
     assert start["timestamp"] == at(NOON + HOUR - timedelta(milliseconds=1.5))
 
 
+@pytest.mark.parametrize("policy", ["forbid", "replace", "allow"])
+def test_what_would_not_begin_at_once_is_decided_at_its_instant(tmp_path, policy):
+    async def story(world):
+        world.job(schedule="* * * * *", concurrency_policy=policy)
+        await world.boot()
+        await world.at(NOON + MINUTE)
+        [first] = world.running
+        world.clock.advance(MINUTE.total_seconds() - 0.001)
+        await world.step()
+        assert world.names() == ["job_start"]
+
+        await world.finish(first)
+        await world.at(NOON + 2 * MINUTE)
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    assert world.names() == ["job_start", "job_complete", "job_start"]
+    assert [line["start_time"] for line in world.lines("job_start")] == [at(NOON + MINUTE), at(NOON + 2 * MINUTE)]
+    assert world.lines("job_complete")[0]["status"] == "success"
+
+
+def test_a_place_that_becomes_free_just_before_an_instant_starts_nothing_before_it(tmp_path):
+    async def story(world):
+        world.job("long", schedule="0 12 * * *")
+        world.job("job")
+        await world.boot()
+        world.request("r1.json", job_name="long")
+        await world.step()
+        [going] = world.running
+        world.clock.advance(HOUR.total_seconds() - 0.001)
+        await world.step()
+        await world.finish(going)
+        await world.at(NOON + HOUR)
+
+    starts = play(tmp_path, story, max_concurrent_runs=1).lines("job_start")
+
+    assert [(line["job_name"], line["start_time"]) for line in starts][1:] == [("job", at(NOON + HOUR))]
+
+
 def test_what_was_written_ahead_is_not_repeated_after_a_crash(tmp_path):
     async def story(world):
         world.job()

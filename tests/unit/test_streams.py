@@ -16,7 +16,7 @@ from sidecar.streams import Stream, Streams
 
 LIMIT = 1000
 STDOUT = "output/job/run-1.stdout"
-NOWHERE = ("/nowhere/1", "/nowhere/2")
+NOWHERE = "/nowhere"
 
 
 @pytest.fixture
@@ -227,17 +227,40 @@ def test_file_that_was_removed_is_found_where_the_shell_has_it(streams: Streams,
     (tmp_path / STDOUT).unlink()
 
     assert streams.size(NOWHERE) == 0
-    assert streams.size((f"/proc/self/fd/{shells}", NOWHERE[1])) == 7
+    assert streams.size("/proc/self/fd") == 7
     os.write(shells, b" and more")
     os.close(shells)
     assert streams.capture(is_held=False)[0] == Stream("printed and more", 16)
+
+
+def test_size_is_told_also_where_the_file_cannot_be_opened_again(
+    streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(let_go(streams, b"printed"))
+
+    def exhausted(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(os, "open", exhausted)
+
+    assert streams.capture(is_held=False)[0] == Stream(
+        "[the output cannot be read: Too many open files]", 7, True, STDOUT
+    )
+
+
+def test_files_of_relative_logs_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Outputs(Path(), LIMIT).open("job", "run-1") as streams:
+        os.close(let_go(streams, b"printed"))
+
+        assert streams.capture(is_held=False)[0].text == "printed"
 
 
 @pytest.mark.parametrize("other", ["file", "link", "fifo", "link to the file"])
 def test_another_file_in_its_place_is_not_taken_for_the_output(streams: Streams, tmp_path: Path, other: str) -> None:
     shells = let_go(streams, b"printed")
     path = tmp_path / STDOUT
-    kept = path.rename(tmp_path / "kept")
+    kept = path.rename(tmp_path / "output" / "kept")
     stranger = tmp_path / "stranger"
     stranger.write_text("a stranger's")
     if other == "file":
@@ -247,7 +270,7 @@ def test_another_file_in_its_place_is_not_taken_for_the_output(streams: Streams,
     else:
         path.symlink_to(stranger if other == "link" else kept)
 
-    assert streams.size((os.fspath(stranger), NOWHERE[1])) == 0
+    assert streams.size(os.fspath(tmp_path)) == 0
     assert streams.capture(is_held=False)[0] == Stream(
         "[the output cannot be read: it was removed while the run was going]", 0, True, STDOUT
     )
