@@ -7,9 +7,9 @@ import contextlib
 import errno
 import os
 import resource
+import select
 import signal
 import subprocess
-from collections.abc import Callable
 from types import FrameType
 
 from sidecar.errors import StartError
@@ -44,7 +44,7 @@ class LocalTarget:
 
     def __init__(self, shell: str = SHELL) -> None:
         self._shell = shell
-        self._dead: list[LocalProcess] = []
+        self._ends = _Ends()
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             # Inherited from a careless parent, it would make the kernel drop every exit status (wait(2)).
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -82,22 +82,50 @@ class LocalTarget:
         # Popen is not to wait for it: its end comes by pidfd, its resource use only with wait4(2).
         popen.returncode = 0
         try:
-            descriptor = os.pidfd_open(popen.pid)
+            process = LocalProcess(popen.pid, launch.run_id, peak, self._ends)
         except OSError as error:
             os.killpg(popen.pid, signal.SIGKILL)
             os.waitpid(popen.pid, 0)
             raise _start_error(error, launch, self._shell) from error
         FAMILY.add(popen.pid, launch.run_id)
-        return LocalProcess(popen.pid, descriptor, launch.run_id, peak, self._died)
+        return process
 
-    def _died(self, process: LocalProcess) -> None:
-        if not self._dead:
-            asyncio.get_running_loop().call_soon(self._look_behind_the_dead)
-        self._dead.append(process)
 
-    def _look_behind_the_dead(self) -> None:
-        """Find out what the shells that died since the last look left behind."""
-        dead, self._dead = self._dead, []
+class _Ends:
+    """Tells processes that their shell is dead, by a pidfd each; to the event loop all of them are one descriptor.
+
+    A thousand readers of the loop would cost 12 us a run more.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._watched: dict[int, LocalProcess] = {}
+
+    def watch(self, process: LocalProcess) -> int:
+        """Watch the process's shell and return its pidfd, for `forget`. Raises OSError."""
+        pidfd = os.pidfd_open(process.pid)
+        try:
+            self._epoll.register(pidfd, select.EPOLLIN)
+            if not self._watched:
+                asyncio.get_running_loop().add_reader(self._epoll.fileno(), self._look)
+        except OSError:
+            os.close(pidfd)
+            raise
+        self._watched[pidfd] = process
+        return pidfd
+
+    def forget(self, pidfd: int) -> None:
+        """Watch no longer, and close the pidfd."""
+        del self._watched[pidfd]
+        self._epoll.unregister(pidfd)
+        os.close(pidfd)
+        if not self._watched:
+            asyncio.get_running_loop().remove_reader(self._epoll.fileno())
+
+    def _look(self) -> None:
+        dead = [self._watched[pidfd] for pidfd, _ in self._epoll.poll(0)]
+        for process in dead:
+            process.let_go()
         nothing = False
         with contextlib.suppress(OSError):  # no descriptor or memory is free to look with
             nothing = len(dead) > 1 and FAMILY.has_only_shells()
@@ -112,25 +140,22 @@ class LocalProcess:
     and the group, cannot become another process's.
     """
 
-    def __init__(
-        self, pid: int, descriptor: int, run_id: str, own_peak: int, died: Callable[[LocalProcess], None]
-    ) -> None:
+    def __init__(self, pid: int, run_id: str, own_peak: int, ends: _Ends) -> None:
         self.pid = pid
-        self._descriptor = descriptor
         self._run_id = run_id
         self._own_peak = own_peak
-        self._died = died
+        self._ends = ends
         self._leftovers = 0
         self._ending = False
         self._exit: Exit | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(descriptor, self._shell_died)
+        self._pidfd = ends.watch(self)
 
     @property
     def ended(self) -> bool:
         """Whether the shell is known to have ended: `wait` returns in a moment."""
-        return self._descriptor < 0
+        return self._pidfd < 0
 
     @property
     def open_files(self) -> str:
@@ -158,6 +183,12 @@ class LocalProcess:
                 self._settle()
         return self._leftovers
 
+    def let_go(self) -> None:
+        """Watch the shell no longer: it is dead, or as good as that."""
+        if self._pidfd >= 0:
+            self._ends.forget(self._pidfd)
+            self._pidfd = -1
+
     def look_behind(self, looks: int = LOOKS, *, nothing: bool = False) -> None:
         """Count what the dead shell left, at most `looks` times until that can be told; `nothing`: that is known."""
         if self._ending:
@@ -169,10 +200,6 @@ class LocalProcess:
         # Nobody can tell: better one too many, which keeps the output files.
         self._leftovers = 1 if left is None else left
         self._settle()
-
-    def _shell_died(self) -> None:
-        self._close()
-        self._died(self)
 
     def _count_leftovers(self) -> int | None:
         with contextlib.suppress(OSError):  # no descriptor is free to look with
@@ -186,7 +213,7 @@ class LocalProcess:
         if self._ending:
             with contextlib.suppress(OSError):  # no descriptor is free; a later call reaps them
                 FAMILY.reap_orphans()
-        self._close()
+        self.let_go()
         self._exit = self._reap()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -211,12 +238,6 @@ class LocalProcess:
             cpu_seconds=round(usage.ru_utime + usage.ru_stime, 6),
             max_rss_bytes=peak,
         )
-
-    def _close(self) -> None:
-        if self._descriptor >= 0:
-            self._loop.remove_reader(self._descriptor)
-            os.close(self._descriptor)
-            self._descriptor = -1
 
 
 def _start_error(error: OSError | ValueError, launch: Launch, shell: str) -> StartError:
