@@ -100,15 +100,15 @@ class _File:
         return 0
 
     def capture(self, inline_bytes: int, is_held: bool) -> Stream:
-        size = 0
-        try:
-            size = self._size()
-            if size == 0:
-                return Stream(file=self._name if is_held else None)
-            if self.descriptor < 0:
+        if self.descriptor < 0:
+            size = 0
+            try:
+                size = self._size()
+                if size == 0:  # as nearly always: it need not be opened
+                    return Stream(file=self._name if is_held else None)
                 self._open(self._path)
-        except OSError as error:
-            return Stream(unreadable(error), size, truncated=True, file=self._name)
+            except OSError as error:
+                return Stream(unreadable(error), size, truncated=True, file=self._name)
         return capture(self.descriptor, self._name, inline_bytes, is_held)
 
     def _size(self) -> int:
