@@ -86,15 +86,19 @@ class Outputs:
         stdout, stderr = (self._recall(file, is_held) for file in _files(job_name, run_id))
         return stdout, stderr
 
-    def unneeded(self, result: JobResult) -> list[str]:
-        """Return the files of a run that may be discarded once its result is on disk."""
+    def settle(self, result: JobResult) -> list[str]:
+        """Keep the files that the run's result names; return the others, to be discarded once it is on disk."""
         if not _are_safe(result.job_name, result.run_id):
             return []
         kept = (result.stdout_file, result.stderr_file)
-        return [file for file in _files(result.job_name, result.run_id) if file not in kept]
+        files = _files(result.job_name, result.run_id)
+        for file in files:
+            if file in kept:
+                self._spares.keep(file.rpartition("/")[2])
+        return [file for file in files if file not in kept]
 
     def discard(self, files: Iterable[str]) -> None:
-        """Remove output files, named as `unneeded` does. Never fails: the sweep comes by later."""
+        """Remove output files, named as `settle` does. Never fails: the sweep comes by later."""
         for job_name, of_one_job in groupby(files, key=lambda file: file.split("/")[1]):
             with contextlib.suppress(OSError), self._directory(job_name) as directory:
                 for file in of_one_job:

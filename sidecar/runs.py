@@ -416,7 +416,7 @@ class Runs:
         self._logger.log_job_complete(result, run, retry_at=retry_at)
         if retry_at is not None:
             self._wait_for_retry(self.ledger.retries.of(run.job_name)[-1])
-        self._discardable.extend(self._outputs.unneeded(result))
+        self._discardable.extend(self._outputs.settle(result))
         self._changed()
 
     def _never_started(self, run: Run, status: Status, reason: str) -> JobResult:

@@ -165,12 +165,12 @@ def test_job_may_close_its_output(executor: JobExecutor) -> None:
     assert (result.exit_code, result.stdout) == (4, "before\n")
 
 
-def test_unneeded_files_are_those_that_the_journal_replaces(
+def test_files_to_discard_are_those_that_the_journal_replaces(
     executor: JobExecutor, outputs: Outputs, tmp_path: Path
 ) -> None:
     result = execute(executor, "echo short; head -c 5000 /dev/zero >&2", run_of())
     assert len(list((tmp_path / "output/job").iterdir())) == 2
-    outputs.discard(outputs.unneeded(result))
+    outputs.discard(outputs.settle(result))
 
     assert [path.name for path in (tmp_path / "output/job").iterdir()] == ["run-1.stderr"]
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_started_is_a_failure_that_says_why(
     executor: JobExecutor, outputs: Outputs, tmp_path: Path, fields: dict[str, Any], code: int, words: str
 ) -> None:
     result = execute(executor, run=run_of(), **fields)
-    outputs.discard(outputs.unneeded(result))
+    outputs.discard(outputs.settle(result))
 
     assert (result.status, result.exit_code, result.signal) == ("failure", code, None)
     assert words in result.stderr
@@ -490,13 +490,13 @@ def test_many_runs_leave_no_zombie_no_descriptor_no_file_and_use_no_thread(
         return descriptors(), len(children), len(os.listdir("/proc/self/task"))
 
     async def many() -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        outputs.discard(outputs.unneeded(await executor.execute(job())))
+        outputs.discard(outputs.settle(await executor.execute(job())))
         before = state()
         for _ in range(5):
             runs: list[Coroutine[Any, Any, JobResult]] = [executor.execute(job("echo x & wait")) for _ in range(20)]
             for result in await asyncio.gather(*runs):
                 assert result.success
-                outputs.discard(outputs.unneeded(result))
+                outputs.discard(outputs.settle(result))
         return before, state()
 
     before, after = asyncio.run(many())
@@ -571,4 +571,4 @@ def test_hostile_run_id_in_a_journal_does_not_break_recovery(executor: JobExecut
     run = replace(run_of(), run_id="../../etc/passwd")
     result = asyncio.run(executor.recover(run, 30, Status.INTERRUPTED, "died"))
 
-    assert outputs.unneeded(result) == []
+    assert outputs.settle(result) == []

@@ -123,9 +123,9 @@ def result(**fields: Any) -> JobResult:
     )
 
 
-def test_only_files_that_the_result_does_not_name_are_unneeded(outputs: Outputs) -> None:
-    assert outputs.unneeded(result()) == ["output/job/run-1.stdout", "output/job/run-1.stderr"]
-    assert outputs.unneeded(result(stdout_file="output/job/run-1.stdout")) == ["output/job/run-1.stderr"]
+def test_only_files_that_the_result_does_not_name_are_to_be_discarded(outputs: Outputs) -> None:
+    assert outputs.settle(result()) == ["output/job/run-1.stdout", "output/job/run-1.stderr"]
+    assert outputs.settle(result(stdout_file="output/job/run-1.stdout")) == ["output/job/run-1.stderr"]
 
 
 def test_discard_removes_files_and_does_not_mind_missing_ones(outputs: Outputs, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -116,6 +117,57 @@ def test_what_an_earlier_process_left_is_cleared(directory, tmp_path):
     make(Spares(str(tmp_path / ".spare")), directory, "two")
 
     assert left(tmp_path) == []
+
+
+def test_a_file_that_is_used_again_is_a_spare_until_it_is_kept(spares, directory, tmp_path):
+    make(spares, directory, "one")
+    spares.put_away("one", directory)
+    make(spares, directory, "two", b"too long for the journal")
+    [lent] = left(tmp_path)
+    assert (tmp_path / ".spare" / lent).samefile(tmp_path / "job" / "two")
+
+    spares.keep("two")
+
+    assert left(tmp_path) == []
+    assert (tmp_path / "job" / "two").read_bytes() == b"too long for the journal"
+    spares.put_away("two", directory)
+    assert os.listdir(tmp_path / "job") == []
+
+
+def test_a_lent_file_whose_name_was_removed_is_a_spare_again(spares, directory, tmp_path):
+    make(spares, directory, "one")
+    spares.put_away("one", directory)
+    make(spares, directory, "two", b"lost")
+    (tmp_path / "job" / "two").unlink()
+    with pytest.raises(FileNotFoundError):
+        spares.put_away("two", directory)
+
+    assert make(spares, directory, "three").st_size == 0
+    assert len(left(tmp_path)) == 1
+
+
+def test_what_an_earlier_process_lent_can_be_put_away_at_once(spares, directory, tmp_path):
+    make(spares, directory, "one")
+    spares.put_away("one", directory)
+    make(spares, directory, "two", b"the process died here")
+
+    successor = Spares(str(tmp_path / ".spare"))
+    successor.put_away("two", directory)
+    assert os.listdir(tmp_path / "job") == []
+    make(successor, directory, "three")
+    assert left(tmp_path) == []
+
+
+def test_a_file_system_without_links_has_new_files_and_no_heap_of_spares(spares, directory, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for name in ("one", "two", "three"):
+        assert make(spares, directory, name, b"x").st_size == 1
+        spares.put_away(name, directory)
+
+    assert len(left(tmp_path)) == 1
 
 
 def test_a_file_that_is_gone_already_is_told(spares, directory):
