@@ -71,12 +71,14 @@ async def _run(scheduler: JobScheduler) -> int:
 
 
 def _wait_until_free(lock: Lock) -> None:
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    term = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a wish to rescan, and there is nothing to rescan yet
     try:
         while not lock.is_free():
             time.sleep(STANDBY_LOOK_SECONDS)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(signal.SIGTERM, term)
+        signal.signal(signal.SIGHUP, hangup)
 
 
 def _say(message: str, exit_code: int) -> int:

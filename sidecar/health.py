@@ -19,8 +19,10 @@ def beat(logs_dir: Path, *, works: bool) -> None:
     path = logs_dir / HEARTBEAT
     with contextlib.suppress(OSError):
         if works:
-            # World-readable: a health check may run as another user, and the file says nothing.
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+            # A FIFO in its place would be waited for. World-readable: a health check may run as another user, and
+            # the file says nothing.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(path, flags, 0o644))
             os.utime(path)
         else:
             path.unlink(missing_ok=True)
@@ -47,4 +49,6 @@ def silence(logs_dir: Path) -> str | None:
         return f"cannot look at {logs_dir / HEARTBEAT}: {error.strerror}"
     if age > STALE_SECONDS:
         return f"the last heartbeat was {age:.0f} s ago (expected every {HEARTBEAT_SECONDS:.0f} s)"
+    if age < -STALE_SECONDS:
+        return f"the last heartbeat is {-age:.0f} s in the future: the clock went back, and none has come since"
     return None

@@ -14,6 +14,9 @@ from sidecar.ledger import Ledger
 JOURNAL = "scheduler_jobs.log"
 MAIN_LOG = "scheduler_main.log"
 ROTATIONS_MEANWHILE = 10
+OF_A_RUN = ("job_queued", "job_start", "job_complete")
+NAMES = ("run_id", "job_name", "first_run_id", "request_id", "sha256")
+MOST_ATTEMPTS = 10**12
 MARK = b'"event": "checkpoint"'
 
 
@@ -68,11 +71,28 @@ def _replay(path: Path) -> Ledger:
 
 def _apply(ledger: Ledger, entry: dict[str, Any]) -> None:
     try:
+        if entry["event"] != "checkpoint":
+            _require_names(entry)
         ledger.apply(entry)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         if entry["event"] == "checkpoint":
             raise JournalUnusable(f"the journal's checkpoint cannot be used: {error}") from error
         # Somebody else's line in our file: like a torn one, it must not keep the scheduler from starting.
+
+
+def _require_names(entry: dict[str, Any]) -> None:
+    """Raise TypeError or ValueError unless what names runs, jobs and requests are texts that can be written again."""
+    is_needed = entry["event"] in OF_A_RUN or (entry["event"], entry.get("action")) == ("trigger_accepted", "run")
+    for field in NAMES:
+        name = entry.get(field)
+        if name is None and not (is_needed and field in entry and field != "request_id"):
+            continue
+        if type(name) is not str:
+            raise TypeError(f"{field} is no text")
+        name.encode()
+    attempt = entry.get("attempt", 1)
+    if type(attempt) is not int or not 0 < attempt <= MOST_ATTEMPTS:
+        raise ValueError("attempt is no number of a run")
 
 
 def _since_newest_checkpoint(path: Path) -> Iterator[dict[str, Any]]:

@@ -39,6 +39,9 @@ class LineFile(RotatingFileHandler):
         head: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(path, maxBytes=max_bytes, backupCount=backups, delay=True)
+        # As it was given, where the handler makes it absolute: should the folder around it be renamed, the journal
+        # has to stay with the lock and the output, which go by the path as given.
+        self.baseFilename = os.fspath(path)
         self.problem: OSError | None = None
         self.lost = 0
         self._durable = durable
@@ -120,6 +123,9 @@ class LineFile(RotatingFileHandler):
     def close(self) -> None:
         """Write what waits, if that is possible, and close the file."""
         self.commit()
+        self._waiting.clear()  # logging.shutdown closes it once more, when another scheduler may have the lock
+        self._waiting_bytes = 0
+        self.problem = None
         self._drop_descriptor()
         super().close()
 

@@ -409,7 +409,9 @@ class Runs:
         replaces = definition is not None and definition.config.concurrency_policy is ConcurrencyPolicy.REPLACE
         if replaces and self.ledger.pending.of(run.job_name):
             definition = None  # a newer run waits for this end; a retry would only end that one
-        if definition is not None and definition.config.enabled:
+        # A cancel that came between the end of the shell and this line is too late for the run, not for its retry.
+        cancelled = run.run_id in self.ledger.cancelled
+        if definition is not None and definition.config.enabled and not cancelled:
             retry_at = policy.retry_at(definition.config, run, result)
         self._ending.pop(run.run_id, None)
         self._recovering.discard(run.run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 import traceback
@@ -380,7 +381,8 @@ class JobScheduler:
             self._sweep = asyncio.get_running_loop().create_task(self._sweep_outputs(now))
 
     def _heartbeat(self, now: datetime) -> None:
-        FAMILY.reap_orphans()
+        with contextlib.suppress(OSError):  # no descriptor is free to look with; a later heartbeat reaps them
+            FAMILY.reap_orphans()
         health.beat(self.settings.logs_dir, works=not self.logger.degraded)
         next_run = self.agenda.next_at()
         self.logger.event(

@@ -83,7 +83,7 @@ class Spares:
         try:
             descriptor = os.open(spare, FLAGS)
             status = os.fstat(descriptor)
-            if status.st_size == 0 and status.st_nlink == 1:
+            if status.st_size == 0 and status.st_nlink == 1 and status.st_mode == self._mode:
                 os.utime(descriptor)
                 os.link(spare, name, dst_dir_fd=directory)
                 self._lent[name] = spare

@@ -280,6 +280,31 @@ def test_a_cancelled_retry_never_starts(tmp_path, by_first_run_id):
     assert len(world.lines("job_start")) == 1
 
 
+def test_a_cancel_that_comes_too_late_for_the_run_is_not_too_late_for_its_retry(tmp_path):
+    async def story(world):
+        world.job(retries={"max_attempts": 3, "initial_delay_seconds": 1})
+        await world.boot()
+        world.request("1.json")
+        await world.step()
+        [run_id] = world.running
+        world.target.processes[run_id].finish(1)
+        world.request("c.json", action="cancel", run_id=run_id)
+        world.scheduler.rescan()
+        world.scheduler.step()  # its shell is dead, which nobody has noticed yet
+        await world.step()
+        world.clock.advance(10)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["status"] for line in world.lines("trigger_accepted", "job_complete") if "status" in line] == [
+        "failure"
+    ]
+    assert len(world.lines("trigger_accepted")) == 2
+    assert world.lines("job_complete")[0]["retry_at"] is None
+    assert len(world.lines("job_start")) == 1
+
+
 def test_an_accepted_cancel_holds_although_a_crash_came_before_its_runs_end_was_written(tmp_path):
     async def story(world):
         world.job("long", schedule="0 0 1 1 *")

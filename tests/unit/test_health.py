@@ -58,3 +58,24 @@ def test_a_missing_journal_is_a_problem_that_names_it(logs):
 def test_a_beat_into_a_missing_directory_is_no_error(tmp_path):
     health.beat(tmp_path / "gone", works=True)
     health.beat(tmp_path / "gone", works=False)
+
+
+def test_a_heartbeat_far_in_the_future_is_a_problem(logs):
+    health.beat(logs, works=True)
+    later = time.time() + 3600
+    os.utime(logs / health.HEARTBEAT, (later, later))
+
+    assert "in the future" in (health.problem(logs) or "")
+
+
+def test_a_beat_does_not_wait_for_who_reads_a_fifo_in_its_place(logs):
+    os.mkfifo(logs / health.HEARTBEAT)
+
+    health.beat(logs, works=True)  # hangs otherwise
+
+
+def test_a_beat_follows_no_link(logs, tmp_path):
+    (logs / health.HEARTBEAT).symlink_to(tmp_path / "elsewhere")
+    health.beat(logs, works=True)
+
+    assert not (tmp_path / "elsewhere").exists()

@@ -115,6 +115,28 @@ def test_a_foreign_line_with_a_known_event_does_not_keep_the_scheduler_from_star
     assert open_runs(path) == ["r1", "r2"]
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"run_id": 5},
+        {"run_id": None},
+        {"run_id": "\ud800"},
+        {"job_name": ["job"]},
+        {"first_run_id": {}},
+        {"request_id": "\ud800"},
+        {"request_id": 7},
+        {"sha256": 1},
+        {"attempt": "2"},
+        {"attempt": 0},
+        {"attempt": 10**400},
+    ],
+)
+def test_a_foreign_line_that_names_no_run_leaves_no_trace(path, strange):
+    write(path, checkpoint("r1"), start("r3") | strange, start("r2"))
+
+    assert open_runs(path) == ["r1", "r2"]
+
+
 def test_a_time_beyond_the_calendar_does_not_keep_the_scheduler_from_starting(path):
     strange = start("r3") | {"timestamp": "0001-01-01T00:00:00+05:00"}
     write(path, checkpoint("r1"), strange, start("r2"))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -305,6 +306,32 @@ def test_text_that_utf8_cannot_hold_is_escaped(path):
     put(opened(path), "lone \ud800 surrogate")
 
     assert path.read_text() == "lone \\ud800 surrogate\n"
+
+
+def test_what_a_close_could_not_write_is_not_written_at_exit_when_another_may_have_the_lock(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = opened(path)
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", refuse)
+        file.append("one")
+        file.close()
+    file.close()  # as logging.shutdown does
+
+    assert path.read_text() == ""
+
+
+def test_a_relative_path_is_followed_to_where_its_folder_was_moved(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    monkeypatch.chdir(tmp_path / "app")
+    file = opened(Path("log"))
+    (tmp_path / "app").rename(tmp_path / "moved")
+    file.append("one")
+    file.close()
+
+    assert (tmp_path / "moved" / "log").read_text() == "one\n"
+    assert not (tmp_path / "app").exists()
 
 
 def test_close_writes_what_waits_and_holds_no_descriptor(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -108,6 +109,16 @@ def test_a_spare_that_somebody_wrote_in_or_removed_is_passed_over(spares, direct
     (tmp_path / ".spare" / removed).unlink()
 
     assert make(spares, directory, "three").st_size == 0
+
+
+def test_a_spare_that_became_a_fifo_is_passed_over(spares, directory, tmp_path):
+    make(spares, directory, "one")
+    spares.put_away("one", directory)
+    [spare] = left(tmp_path)
+    (tmp_path / ".spare" / spare).unlink()
+    os.mkfifo(tmp_path / ".spare" / spare)
+
+    assert stat.S_ISREG(make(spares, directory, "two").st_mode)
 
 
 def test_what_an_earlier_process_left_is_cleared(directory, tmp_path):
