@@ -29,6 +29,8 @@ def main(pattern: str, size: int, limit: int) -> None:
         lines = block.decode("utf-8", "surrogateescape").split("\n")
         passed = 0
         for place, line in enumerate(lines):
+            if not line and place == len(lines) - 1:
+                break  # what follows a line break at the end of a block is no line
             match = find(line.removesuffix("\r"))
             if match is None or number + place == last:
                 continue

@@ -24,6 +24,10 @@ class ConfigProblem:
     kept_last_good: bool
     at: datetime
 
+    def told(self) -> dict[str, str]:
+        """Return what to say of each field, in the scheduler's own words."""
+        return {field: wanted + (f", found {found}" if found else "") for field, found, wanted in self.problems}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerState:

@@ -100,7 +100,7 @@ def _invalid(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
     known = {row.file.file for row in invalid if row.file}
     for error in overview.scheduler.config_errors:
         if error.file not in known:
-            told = "; ".join(f"{field}: found {found}, expected {wanted}" for field, found, wanted in error.problems)
+            told = "; ".join(f"{field}: {text}" for field, text in error.told().items())
             yield _line("bad", html("The scheduler cannot use {}: {}", error.file, told))
 
 

@@ -34,8 +34,7 @@ def state(file: JobFile, overview: Overview, next_run: datetime | None) -> Html:
         return _line(file, "ok", "Loaded by the scheduler", _next(file, next_run))
     if refusal is not None:
         kept = " The last good version stays in force." if refusal.kept_last_good else ""
-        wrong = {field: f"expected {wanted}, found {found}" for field, found, wanted in refusal.problems}
-        return _line(file, "bad", "Refused by the scheduler", html("{}.{}", _listed(wrong), kept))
+        return _line(file, "bad", "Refused by the scheduler", html("{}.{}", _listed(refusal.told()), kept))
     if overview.scheduler.status == "alive":
         return _line(file, "wait", "Saved, waiting for the scheduler", NOTHING)
     seen = overview.scheduler.last_seen

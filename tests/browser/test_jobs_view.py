@@ -193,6 +193,19 @@ def test_chips_and_the_search_filter_and_stand_in_the_address(visit_own):
     expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
 
 
+def test_the_search_follows_what_is_pasted_and_deleted(visit_own):
+    page = visit_own().open("/")
+    expect(page.locator("#jobs-table tr[data-job]").nth(1)).to_be_visible()
+    count = page.locator("#jobs-table tr[data-job]").count()
+    box = page.locator("#jobs-find input")
+    box.focus()
+    page.keyboard.insert_text("orders")  # an input without a key, as a paste is
+    expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
+    box.press("Control+a")
+    box.press("Backspace")
+    expect(page.locator("#jobs-table tr[data-job]")).to_have_count(count)
+
+
 def test_the_head_of_a_column_sorts(visit_own):
     page = visit_own().open("/")
     head = page.locator("#jobs-table th.c-job").first

@@ -198,6 +198,17 @@ const jobs = (() => {
     event.preventDefault();
     found.act();
   });
+  // Gradio's text boxes tell of pressed characters only, not of what is pasted, cut, deleted, undone or comes from a
+  // phone's keyboard: those get the event that they lack.
+  let pressed = false;
+  document.addEventListener("keypress", () => {
+    pressed = true;
+    setTimeout(() => (pressed = false)); // its input comes before that
+  }, true);
+  document.addEventListener("input", ({ target }) => {
+    const isText = target.matches("#jobs textarea, #jobs input[type=text], #jobs input:not([type])");
+    if (isText && !pressed) target.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified" }));
+  });
   const help = () => {
     const list = element("dl", {});
     keys.forEach(({ help: text }, letter) => list.append(element("dt", { textContent: letter }), element("dd", { textContent: text })));

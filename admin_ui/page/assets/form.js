@@ -34,7 +34,10 @@ jobs.form = (() => {
     drafts.forEach((name) => sessionStorage.removeItem(name));
   };
   const windows = new BroadcastChannel("jobs-sign-out");
-  windows.addEventListener("message", forget);
+  windows.addEventListener("message", () => {
+    forget();
+    setTimeout(() => location.reload(), 1000); // the sign-out is on its way; what stands here is not to stay
+  });
   document.addEventListener("submit", (event) => {
     if (!event.target.matches('form[action$="/sign-out"]')) return;
     forget();

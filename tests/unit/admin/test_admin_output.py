@@ -222,6 +222,14 @@ def test_a_search_finds_every_line_with_its_number_once(outputs, file, monkeypat
     assert hits.complete
 
 
+@pytest.mark.parametrize("text", ["^(?!line)", "^$"])
+def test_what_follows_the_last_line_break_of_a_block_is_no_line(outputs, file, text):
+    file.write_bytes(b"line 1\n" * 300_000)  # two blocks and a bit
+
+    with show(outputs) as found:
+        assert not found.search(text, regex=True).lines
+
+
 @pytest.mark.parametrize("regex", [False, True])
 def test_a_search_that_stops_at_its_limit_says_so(outputs, file, regex):
     file.write_text("a\n" * 10)

@@ -334,7 +334,7 @@ def job_file(**changed: Any) -> JobFile:
 
 def seen(loaded: bool = False, status: str = "alive", now: datetime = NOON, **problem: Any) -> Any:
     """Return the part of an overview that says how far the scheduler is."""
-    wrong = ("working_directory", "/nowhere", "an existing directory")
+    wrong = ("working_directory", "/nowhere", "expected an existing directory")
     known = {"file": "job.json", "job_name": "job", "problems": (wrong,), "at": NOON, "kept_last_good": False}
     at_fault = ConfigProblem(**{**known, **problem})
     scheduler = SimpleNamespace(status=status, last_seen=NOON, config_errors=(at_fault,) if problem else ())

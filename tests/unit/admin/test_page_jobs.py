@@ -352,11 +352,11 @@ def test_an_invalid_file_says_what_is_wrong_with_it_and_whether_the_last_good_ve
 
 def test_what_only_the_scheduler_finds_wrong_is_said_with_what_it_found_and_wants():
     wrong = ConfigProblem(
-        file="a.json", job_name="a", problems=(("timezone", "Mars", "a zone"),), kept_last_good=True, at=NOON
+        file="a.json", job_name="a", problems=(("timezone", "Mars", "expected a zone"),), kept_last_good=True, at=NOON
     )
     overview = seen(job("a"), scheduler={"config_errors": (wrong,)})
 
-    assert "a.json: timezone: found Mars, expected a zone" in text(alarm(overview, job_rows(overview, {})))
+    assert "a.json: timezone: expected a zone, found Mars" in text(alarm(overview, job_rows(overview, {})))
 
 
 def test_hostile_names_commands_and_output_are_shown_as_text():
