@@ -161,7 +161,9 @@ class LineFile(RotatingFileHandler):
         if self._torn:
             self._cut_back()
         else:
-            self._size = ours.st_size
+            grown, self._size = ours.st_size > self._size, ours.st_size
+            if grown and os.pread(self._descriptor, 1, self._size - 1) != b"\n":
+                self._write(b"\n")  # somebody else's text would swallow the line that comes next
         return False
 
     def _reopen(self, data: bytes) -> bool:

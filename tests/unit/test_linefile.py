@@ -322,6 +322,20 @@ def test_what_a_close_could_not_write_is_not_written_at_exit_when_another_may_ha
     assert path.read_text() == ""
 
 
+def test_text_that_somebody_appends_without_a_newline_swallows_no_line(path):
+    file = opened(path)
+    file.append("one")
+    file.commit()
+    with path.open("a") as other:
+        other.write("a note")
+    file.append("two")
+    file.commit()
+    file.append("three")
+    file.close()
+
+    assert path.read_text() == "one\na note\ntwo\nthree\n"
+
+
 def test_a_relative_path_is_followed_to_where_its_folder_was_moved(tmp_path, monkeypatch):
     (tmp_path / "app").mkdir()
     monkeypatch.chdir(tmp_path / "app")
