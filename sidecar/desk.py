@@ -41,7 +41,11 @@ class Desk:
         return key in self._ledger.answers
 
     def answer(self, request: Request, now: datetime, first_seen: datetime) -> None:
-        """Answer one request. While draining, one that asks for a run stays unanswered for the next scheduler."""
+        """Answer one request.
+
+        One that asks for a run stays unanswered while draining, for the next scheduler, and as long as it would be
+        refused only for what a crash left of the job, which is being ended.
+        """
         if self.answered(request.key):
             return
         if request.problem is not None:
@@ -64,6 +68,8 @@ class Desk:
         elif not definition.config.enabled:
             self._reject(request, Rejection.DISABLED, f"{definition.file} has enabled: false")
         elif definition.config.concurrency_policy is ConcurrencyPolicy.FORBID and self._runs.is_active(name):
+            if self._runs.is_recovering(name):
+                return  # what a crash left is being ended; in a moment there is no reason to refuse
             self._reject(request, Rejection.ALREADY_RUNNING, "a run is going or queued, and the policy is forbid")
         else:
             run_id = policy.new_run_id(now)

@@ -1,5 +1,6 @@
 """How requests are answered: each once, by the rules, and never forgotten."""
 
+import asyncio
 import errno
 import os
 from datetime import timedelta
@@ -278,6 +279,27 @@ def test_a_cancelled_retry_never_starts(tmp_path, by_first_run_id):
 
     assert [line["status"] for line in world.lines("job_complete")] == ["failure", "cancelled"]
     assert len(world.lines("job_start")) == 1
+
+
+def test_a_request_waits_for_the_end_of_what_a_crash_left(tmp_path):
+    async def story(world):
+        world.job()
+        await world.boot()
+        world.request("1.json")
+        await world.step()
+        world.request("2.json")
+        world.leftovers_gone = asyncio.Event()
+        await world.boot()
+        await world.step()
+        assert len(world.lines("trigger_accepted", "trigger_rejected")) == 1
+        world.leftovers_gone.set()
+        await world.step(2)
+
+    world = play(tmp_path, story)
+
+    assert world.lines("trigger_rejected") == []
+    assert [line["request_id"] for line in world.lines("job_start")] == ["1.json", "2.json"]
+    assert world.names().index("job_complete") < world.names().index("trigger_accepted", 2)
 
 
 def test_a_cancel_that_comes_too_late_for_the_run_is_not_too_late_for_its_retry(tmp_path):
