@@ -59,13 +59,11 @@ def set_the_clock(root: Path, chance: Random, size: Size) -> Outcome:
     for number in range(size.of(1, 2, 12)):
         clock_file = root / f"offset{number}"
         world = World(root / f"steps{number}", SteppedClock(clock_file))
-        try:
-            _steps(world, chance, outcome, size.of(3, 10, 20))
-            world.judge(outcome, f"steps {number}")
-        finally:
-            if not outcome.findings:
-                world.clear_up()
-                clock_file.unlink(missing_ok=True)
+        _steps(world, chance, outcome, size.of(3, 10, 20))
+        world.judge(outcome, f"steps {number}")
+        if not outcome.findings:
+            world.clear_up()
+            clock_file.unlink(missing_ok=True)
     return outcome
 
 
@@ -104,13 +102,11 @@ def set_back_and_change(root: Path, chance: Random, size: Size) -> Outcome:
     for number in range(size.of(1, 1, 4)):
         clock = SteppedClock(root / f"offset{number}")
         world = World(root / f"setback{number}", clock)
-        try:
-            _set_back(world, clock, chance, outcome)
-            world.judge(outcome, f"set back {number}")
-        finally:
-            if not outcome.findings:
-                world.clear_up()
-                (root / f"offset{number}").unlink(missing_ok=True)
+        _set_back(world, clock, chance, outcome)
+        world.judge(outcome, f"set back {number}")
+        if not outcome.findings:
+            world.clear_up()
+            (root / f"offset{number}").unlink(missing_ok=True)
     return outcome
 
 

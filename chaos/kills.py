@@ -44,12 +44,10 @@ def kill_at_random(root: Path, chance: Random, size: Size) -> Outcome:
             SCHEDULER_LOG_BACKUPS="2000",
             SCHEDULER_WATCH=chance.choice(("inotify", "inotify", "polling")),
         )
-        try:
-            _Storm(world, chance, outcome).play(min(KILLS_A_WORLD, kills - number))
-            world.judge(outcome, f"world {number // KILLS_A_WORLD}")
-        finally:
-            if not outcome.findings:
-                world.clear_up()
+        _Storm(world, chance, outcome).play(min(KILLS_A_WORLD, kills - number))
+        world.judge(outcome, f"world {number // KILLS_A_WORLD}")
+        if not outcome.findings:
+            world.clear_up()
     return outcome
 
 
