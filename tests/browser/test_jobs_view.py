@@ -193,6 +193,20 @@ def test_chips_and_the_search_filter_and_stand_in_the_address(visit_own):
     expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
 
 
+def test_the_focus_stays_at_its_job_when_rows_are_redrawn_in_another_order(visit_own):
+    page = visit_own().open("/")
+    row = page.locator("#jobs-table tr[data-job]").first
+    name = row.get_attribute("data-job")
+    row.focus()
+    page.evaluate("""() => {
+        const [first, second] = document.querySelectorAll("#jobs-table tr[data-job]");
+        [first.dataset.job, second.dataset.job] = [second.dataset.job, first.dataset.job];
+        [first.innerHTML, second.innerHTML] = [second.innerHTML, first.innerHTML];
+    }""")
+    expect(page.locator("#jobs-table tr[data-job]:focus")).to_have_attribute("data-job", name)
+    expect(page.locator("#jobs-table tr[data-job]").nth(1)).to_be_focused()
+
+
 def test_the_search_follows_what_is_pasted_and_deleted(visit_own):
     page = visit_own().open("/")
     expect(page.locator("#jobs-table tr[data-job]").nth(1)).to_be_visible()

@@ -32,18 +32,6 @@ const jobsHistory = (() => {
     input.setAttribute("aria-describedby", place.id);
   });
 
-  // Gradio redraws the table in place: with a new row on top, the element that has the focus becomes another run's.
-  const linkOf = (element) => element.closest && element.closest("#jobs-history-rows a");
-  let focused = "";
-  document.addEventListener("focusin", ({ target }) => (focused = linkOf(target) ? target.getAttribute("href") : ""));
-  const keepFocus = () => {
-    const now = linkOf(document.activeElement);
-    if (!focused || !now || now.getAttribute("href") === focused) return;
-    const same = [...document.querySelectorAll("#jobs-history-rows a")].find((each) => each.getAttribute("href") === focused);
-    if (same) same.focus({ preventScroll: true });
-    else focused = now.getAttribute("href");
-  };
-
   let open = false;
   const showFold = () => {
     const button = jobs.byId("jobs-history-fold");
@@ -62,6 +50,5 @@ const jobsHistory = (() => {
   jobs.touch(labelTicks);
   jobs.touch(tieErrors);
   jobs.touch(showFold);
-  jobs.touch(keepFocus);
   return { changed };
 })();
