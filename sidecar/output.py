@@ -100,10 +100,13 @@ class Outputs:
     def discard(self, files: Iterable[str]) -> None:
         """Remove output files, named as `settle` does. Never fails: the sweep comes by later."""
         for job_name, of_one_job in groupby(files, key=lambda file: file.split("/")[1]):
+            names = [file.rpartition("/")[2] for file in of_one_job]
             with contextlib.suppress(OSError), self._directory(job_name) as directory:
-                for file in of_one_job:
+                for name in names:
                     with contextlib.suppress(FileNotFoundError):
-                        self._spares.put_away(file.rpartition("/")[2], directory)
+                        self._spares.put_away(name, directory)
+            for name in names:
+                self._spares.keep(name)  # where a job removed its folder, so that none was put away
 
     async def sweep(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -126,6 +127,19 @@ def result(**fields: Any) -> JobResult:
 def test_only_files_that_the_result_does_not_name_are_to_be_discarded(outputs: Outputs) -> None:
     assert outputs.settle(result()) == ["output/job/run-1.stdout", "output/job/run-1.stderr"]
     assert outputs.settle(result(stdout_file="output/job/run-1.stdout")) == ["output/job/run-1.stderr"]
+
+
+def test_a_spare_in_a_folder_that_was_removed_is_not_left_behind(outputs: Outputs, tmp_path: Path) -> None:
+    for run_id in ("run-0", "run-1"):
+        with outputs.open("job", run_id):
+            pass
+        if run_id == "run-0":
+            outputs.discard([f"output/job/run-0.{stream}" for stream in ("stdout", "stderr")])
+    assert len(os.listdir(tmp_path / "output/.spare")) == 2
+    shutil.rmtree(tmp_path / "output/job")
+    outputs.discard(outputs.settle(result()))
+
+    assert os.listdir(tmp_path / "output/.spare") == []
 
 
 def test_discard_removes_files_and_does_not_mind_missing_ones(outputs: Outputs, tmp_path: Path) -> None:
