@@ -14,12 +14,12 @@ from sidecar.errors import ScheduleError
 from sidecar.ledger import JobRecord
 from sidecar.logger import JobLogger
 from sidecar.model import ConcurrencyPolicy, Reason, Run, Trigger
-from sidecar.runs import Runs
+from sidecar.runs import RECOVERY_LOOK_SECONDS, Runs
 from sidecar.settings import Settings
 from sidecar.timetable import Due, Timetable
 
 ONE_MINUTE = timedelta(minutes=1)
-RECOVERY_LOOK = timedelta(milliseconds=50)
+RECOVERY_LOOK = timedelta(seconds=RECOVERY_LOOK_SECONDS)
 
 
 @dataclass(slots=True)
@@ -57,6 +57,7 @@ class Agenda:
         for name, definition in definitions.items():
             record = self._ledger.jobs.get(name)
             if record is None or record.sha256 != definition.sha256:
+                self._runs.give_up_times(name)
                 self._anchor(name, definition.sha256, now)
                 changed.append(name)
             self._enter(definition)
@@ -76,7 +77,9 @@ class Agenda:
             self._anchor(name, definition.sha256, now)
             self._logger.record_jobs([name])
             self._enter(definition)
-            if not enabled:
+            if enabled:
+                self._runs.give_up_times(name)
+            else:
                 self._runs.end_waiting(name, Reason.DISABLED)
         self.plan()
 

@@ -217,7 +217,9 @@ class LineFile(RotatingFileHandler):
         return path.with_name(f".{path.name}.new")
 
     def _create_beside(self) -> int:
-        return os.open(self._beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
+        # Anew: what lies there was left by a crash, or is a link that a job made.
+        self._beside.unlink(missing_ok=True)
+        return os.open(self._beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
 
     def _adopt(self, descriptor: int, size: int) -> None:
         self._descriptor, self._size, self._torn = descriptor, size, False

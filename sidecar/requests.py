@@ -46,6 +46,8 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2
 """Control characters, line separators, and what turns the direction of the text around it."""
 TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 LONGEST_SHOWN = 60
+MOST_PROBLEMS = 10
+"""Of one request: each is told in the journal, and what is no request at all may have thousands."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -65,11 +67,13 @@ class Document:
 
 
 def parse(data: bytes) -> Document:
-    """Return what a `NAME.json` says. Raises ValueError that names everything wrong with it."""
+    """Return what a `NAME.json` says. Raises ValueError that names what is wrong with it."""
     document = read_json(data)
     if not isinstance(document, dict):
         raise ValueError(f"expected a JSON object, found {_shown(document)}")
     problems = list(_problems(document))
+    if len(problems) > MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
     if problems:
         raise ValueError("; ".join(problems))
     return Document(**{**document, "action": Action(document["action"])})

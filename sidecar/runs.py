@@ -23,6 +23,9 @@ from sidecar.settings import Settings
 RECOVERY_GRACE_SECONDS = 10
 """For what is left of a run whose definition is gone; else the job's own kill_grace_seconds."""
 
+RECOVERY_LOOK_SECONDS = 0.05
+"""How long what is due waits for the end of what a crash left of its job, until it looks again."""
+
 QUEUE_LOOK_SECONDS = 1.0
 """How often queued runs are compared with their deadlines."""
 
@@ -122,6 +125,12 @@ class Runs:
             count=1,
             reason=reason,
         )
+
+    def give_up_times(self, job_name: str) -> None:
+        """Pass over the job's queued runs for scheduled times: a new definition starts nothing for a time before it."""
+        for run in self.ledger.pending.of(job_name):
+            if run.trigger in TIMED:
+                self.pass_over(run, Reason.SUPERSEDED)
 
     def end_waiting(self, job_name: str, reason: Reason) -> None:
         """Pass over all of the job's queued runs and pending retries: it was disabled or removed."""
@@ -352,7 +361,11 @@ class Runs:
             elif policy.is_past_deadline(definition.config, now - late, now):
                 self.pass_over(run, Reason.PAST_DEADLINE, missed=True)
             elif self.is_active(run.job_name) and self._forbids(definition):
-                self.pass_over(run, Reason.ALREADY_RUNNING)
+                if self.is_recovering(run.job_name):
+                    # What a crash left of the job is being ended: in a moment there is nothing to forbid it.
+                    heapq.heappush(self._retry_heap, (monotonic + RECOVERY_LOOK_SECONDS, run_id))
+                else:
+                    self.pass_over(run, Reason.ALREADY_RUNNING)
             else:
                 self.begin(run, definition)
 

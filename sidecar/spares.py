@@ -74,6 +74,8 @@ class Spares:
     def _clear(self) -> None:
         """Make the directory, without what an earlier process left in it; where that fails there are no spares."""
         with contextlib.suppress(OSError):
+            if os.path.islink(self._directory):  # a job's: what it leads to is not ours to clear
+                os.unlink(self._directory)
             os.makedirs(self._directory, DIRECTORY_MODE, exist_ok=True)
             for name in os.listdir(self._directory):
                 os.unlink(f"{self._directory}/{name}")

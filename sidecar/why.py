@@ -205,7 +205,7 @@ def _why_dropped(e: Evidence, line: Entry) -> str:
             return "a newer run of the job took its place (concurrency_policy replace)"
         case Reason.SUPERSEDED if line["event"] == "job_missed":
             return "a later scheduled time was due by then as well, and only the latest one is caught up"
-        case Reason.SUPERSEDED if line.get("run_id"):
+        case Reason.SUPERSEDED if line.get("run_id") and not _was_queued_for_a_time(e, line):
             return "a new scheduled run of the job took its place"
         case Reason.SUPERSEDED:
             return f"the definition was changed at {e.second(when)}, before the run could start"
@@ -217,6 +217,12 @@ def _why_dropped(e: Evidence, line: Entry) -> str:
             return "it had waited longer than SCHEDULER_TRIGGER_MAX_AGE_SECONDS for a free place"
         case other:
             return str(other)
+
+
+def _was_queued_for_a_time(e: Evidence, line: Entry) -> bool:
+    """Return whether the line's run waited in the queue for a scheduled time, where a retry waits for its own."""
+    of_run = (other for other in e.journal if other.get("run_id") == line["run_id"])
+    return any(other["event"] == "job_queued" and other.get("trigger") in TIMED for other in of_run)
 
 
 def _deadline(e: Evidence) -> str:

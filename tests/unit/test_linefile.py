@@ -67,6 +67,17 @@ def test_a_new_file_begins_with_the_head(path):
     assert path.read_text() == "head\none\n"
 
 
+def test_a_link_in_the_place_of_the_next_file_is_not_followed(path):
+    path.parent.mkdir()
+    precious = path.with_name("precious")
+    precious.write_text("kept")
+    path.with_name(f".{path.name}.new").symlink_to(precious)
+
+    put(opened(path, head=lambda: b"head\n"), "one")
+
+    assert (precious.read_text(), path.read_text(), path.is_symlink()) == ("kept", "head\none\n", False)
+
+
 def test_a_file_is_rotated_before_it_grows_past_its_limit(path):
     file = opened(path, max_bytes=100, backups=3)
     for number in range(60):

@@ -140,6 +140,13 @@ def test_complaint_stays_short_whatever_the_document_holds() -> None:
     assert len(str(refusal.value)) < 300
 
 
+def test_complaint_stays_short_however_much_is_wrong() -> None:
+    with pytest.raises(ValueError, match="and 4992 more") as refusal:
+        parse(json.dumps({f"key{number}": 1 for number in range(5000)}).encode())
+
+    assert len(str(refusal.value)) < 2000
+
+
 # Touched files
 
 

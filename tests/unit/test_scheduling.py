@@ -384,6 +384,31 @@ def test_disabling_or_removing_a_job_ends_its_queued_runs(tmp_path, how, reason)
     assert [(line["job_name"], line["reason"]) for line in world.lines("job_skipped")] == [("b", reason)]
 
 
+@pytest.mark.parametrize("is_down", [False, True])
+def test_a_changed_definition_starts_no_queued_run_for_a_time_before_it(tmp_path, is_down):
+    async def story(world):
+        world.job("a")
+        world.job("b")
+        world.job("c", schedule="0 0 1 1 *")
+        await world.boot()
+        await world.at(NOON + HOUR)
+        world.request(job_name="c")
+        await world.step()
+        for name, schedule in (("b", "0 * * * *"), ("c", "0 0 1 1 *")):
+            world.job(name, schedule, command="changed")
+        if is_down:
+            await world.boot()
+        else:
+            await world.step()
+            await world.finish(world.running[0])
+        await world.step()
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    assert [(line["job_name"], line["reason"]) for line in world.lines("job_skipped")] == [("b", "superseded")]
+    assert [line["job_name"] for line in world.lines("job_start")] == ["a", "c"]
+
+
 # Downtime, catch-up, jitter
 
 
@@ -1068,6 +1093,31 @@ def test_only_where_runs_may_not_overlap_a_time_waits_for_the_end_of_what_a_cras
 
     assert [line["trigger"] for line in world.lines("job_start")] == ["schedule", "schedule"]
     assert world.lines("job_missed") == []
+
+
+def test_a_retry_waits_for_the_end_of_what_a_crash_left(tmp_path):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *", retries={"initial_delay_seconds": 5})
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        world.request("r2.json")
+        await world.step()
+        world.leftovers_gone = asyncio.Event()
+        await world.boot()
+        world.clock.advance(6)
+        await world.step()
+        assert world.lines("job_skipped") == []
+        world.leftovers_gone.set()
+        await world.step()
+        world.clock.advance(0.1)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["trigger"] for line in world.lines("job_start")] == ["manual", "manual", "retry"]
+    assert world.lines("job_skipped") == []
 
 
 def test_a_queued_run_starts_after_a_restart(tmp_path):

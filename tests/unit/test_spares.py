@@ -130,6 +130,18 @@ def test_what_an_earlier_process_left_is_cleared(directory, tmp_path):
     assert left(tmp_path) == []
 
 
+def test_a_link_in_the_place_of_the_spares_is_not_followed(directory, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").touch()
+    (tmp_path / ".spare").symlink_to(elsewhere)
+
+    make(Spares(str(tmp_path / ".spare")), directory, "one")
+
+    assert [path.name for path in elsewhere.iterdir()] == ["precious"]
+    assert not (tmp_path / ".spare").is_symlink()
+
+
 def test_a_file_that_is_used_again_is_a_spare_until_it_is_kept(spares, directory, tmp_path):
     make(spares, directory, "one")
     spares.put_away("one", directory)

@@ -214,6 +214,13 @@ def test_a_retry_that_a_new_run_replaced_says_so():
     assert "was dropped: a new scheduled run of the job took its place." in answer
 
 
+def test_a_queued_run_that_a_change_of_the_definition_ended_says_so():
+    queued = entry(at(14), "job_queued", run_id="r1", trigger="schedule", scheduled_time=iso(at(14)), reason="full")
+    answer = ask(at(14), queued, skipped(at(14, 1), "superseded", at(14), run_id="r1"))
+
+    assert "then dropped: the definition was changed at 2026-06-01 14:01:00 UTC" in answer
+
+
 # Skipped and missed
 
 
