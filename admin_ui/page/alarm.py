@@ -140,7 +140,7 @@ def _to_run(row: JobRow, run_id: str | None) -> Html:
 
 
 def _to_file(row: JobRow) -> str:
-    return link("edit", job=row.name) if row.name else link("jobs", state=State.INVALID)
+    return link("edit", job=row.name) if row.name and not row.is_double else link("jobs", state=State.INVALID)
 
 
 def _listed(named: Sequence[Html], count: int, all_of_them: str) -> Html:

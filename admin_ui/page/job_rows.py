@@ -42,6 +42,7 @@ class JobRow:
     """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
 
     `loaded`: whether the scheduler goes by the file as it is. `runnable`: whether it would agree to a run now.
+    `is_double`: whether the name leads to another file, which counts.
     """
 
     name: str
@@ -55,16 +56,12 @@ class JobRow:
     late: bool = False
     runnable: bool = False
     changed: datetime | None = None
+    is_double: bool = False
 
     @property
     def label(self) -> str:
         """What it is called on the page."""
-        return self.name or (self.file.file if self.file else "")
-
-    @property
-    def is_double(self) -> bool:
-        """Whether another file has this name, and counts."""
-        return self.file is not None and self.file.duplicate_of is not None
+        return self.file.file if self.file and (self.is_double or not self.name) else self.name
 
     @property
     def run_id(self) -> str | None:
@@ -85,20 +82,22 @@ def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
     """Return all jobs, what needs somebody first: failed (newest first), invalid, running, then by the next run."""
     running, queued = _by_job(overview.running), _by_job(overview.queued)
     upcoming = {each.job_name: each for each in overview.upcoming}
-    files = {each.name for each in overview.files}
-    gone = [(name, None) for name in {**running, **queued} if name not in files]
+    main = {file.name: file for file in sorted(overview.files, key=_claim, reverse=True)}
+    gone = [(name, None) for name in {**running, **queued} if name not in main]
     rows = []
     for name, file in [*((each.name, each) for each in overview.files), *gone]:
-        is_main = file is None or file.duplicate_of is None
+        if file and name and main[name] is not file:
+            rows.append(JobRow(name=name, file=file, state=State.INVALID, is_double=True))
+            continue
         rows.append(
             _row(
                 overview,
                 name,
                 file,
-                recents.get(name, NEVER) if is_main else NEVER,
-                running.get(name, ()) if is_main else (),
-                queued.get(name, ()) if is_main else (),
-                upcoming.get(name) if is_main else None,
+                recents.get(name, NEVER),
+                running.get(name, ()),
+                queued.get(name, ()),
+                upcoming.get(name),
             )
         )
     return sorted(rows, key=_urgency)
@@ -192,6 +191,11 @@ def _urgency(row: JobRow) -> tuple[Any, ...]:
     if row.running or row.queued:
         return 2, not row.late, row.label
     return 3, row.next.at.timestamp() if row.next else float("inf"), row.label
+
+
+def _claim(file: JobFile) -> tuple[bool, str]:
+    """Order the files of one name: the first is the one that `JobFiles.get` returns."""
+    return file.config is None, file.file
 
 
 def _by_job(runs: Iterable[HistoryRow]) -> dict[str, tuple[HistoryRow, ...]]:

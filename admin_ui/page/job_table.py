@@ -172,7 +172,8 @@ def _elapsed(run: HistoryRow, recent: Recent) -> Html:
 
 def _job(row: JobRow) -> Html:
     target = link("logs", run=row.run_id) if row.run_id else link("logs", job=row.name)
-    name = html('<a class="name" href="{}">{}</a>', target, row.label) if row.name else html("{}", row.label)
+    is_job = row.name and not row.is_double
+    name = html('<a class="name" href="{}">{}</a>', target, row.label) if is_job else html("{}", row.label)
     config = row.file.config if row.file else None
     if config is None:
         return name

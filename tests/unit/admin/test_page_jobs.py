@@ -213,12 +213,33 @@ def test_a_job_whose_file_is_gone_stays_while_it_runs():
     assert "file removed" in text(shown(overview))
 
 
+DOUBLE = JobFile("b.json", "a", "cd" * 32, "{}", {}, None, {"name": "expected another name"}, "a.json")
+
+
 def test_a_second_file_of_the_same_name_is_a_row_of_its_own_that_cannot_be_selected():
-    double = JobFile("b.json", "a", "cd" * 32, "{}", {}, None, {"name": "expected another name"}, "a.json")
-    found = shown(seen(job("a"), double), "job=a")
+    found = shown(seen(job("a"), DOUBLE), "job=a")
 
     assert order(found) == ["", "a"]
     assert found.count('aria-selected="true"') == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ([job("a"), DOUBLE], "b.json"),
+        ([invalid("a.json"), replace(job("a"), file="b.json")], "a.json"),
+        ([replace(invalid("b.json"), name="a"), invalid("a.json")], "b.json"),
+    ],
+)
+def test_a_file_whose_name_leads_to_another_one_is_called_by_its_own_and_nothing_leads_to_the_other(files, named):
+    overview = seen(*files, running=[run("a", "running")], changed_outside={"a": ago(60)})
+    rows = job_rows(overview, {"a": recent(run("a", "success"))})
+    (double,) = [row for row in rows if row.is_double]
+    found = table([double], Address(), overview)
+
+    assert text(found).count(named) == 1 and "running" not in text(found) and "<a" not in found.partition("<tbody>")[2]
+    assert f'<a href="?view=jobs&amp;state=invalid">{named}</a> is invalid' in alarm(overview, rows)
+    assert text(alarm(overview, rows)).count("Changed outside this page: a 2026-11-25 11:59:00 UTC") == 1
 
 
 @pytest.mark.parametrize(
