@@ -42,6 +42,8 @@ STRANGERS_REFUSALS_A_MINUTE = 4
 than reach the port would need weeks to push the older lines out of the audit log."""
 
 MOST_OF_A_TEXT = 200
+BODY_SECONDS = 30.0
+"""A whole body must be here by then; what Gradio sends takes milliseconds. Answers may take as long as they like."""
 
 # None of them means anything behind the guard, where it has been judged, and Gradio believes some of them.
 NEVER_PASSED_ON = {"authorization", "cookie", "forwarded", "host", "x-gradio-server", "x-real-ip", SECRET_HEADER}
@@ -65,11 +67,13 @@ class Guard:
         authenticator: Authenticator,
         audit: AuditLog,
         clock: Callable[[], float] = time.monotonic,
+        body_seconds: float = BODY_SECONDS,
     ) -> None:
         self._app = app
         self._settings = settings
         self._authenticator = authenticator
         self._audit = audit
+        self._body_seconds = body_seconds
         self._peers = Peers(settings.trusted_proxies, settings.proxy_secret)
         self._routes = routes_for(settings.auth_mode)
         self._owners = SessionOwners()
@@ -121,7 +125,7 @@ class Guard:
             raise Refused(refusal(visitor, 404, "Not found", "There is nothing at this address."))
         await self._check_origin(scope, visitor, user)
         if scope["method"] not in SAFE_METHODS:
-            body = await _body(receive, route.max_body, visitor)
+            body = await self._whole_body(receive, route.max_body, visitor)
             receive = _replayed(body, receive)
         else:
             body = b""
@@ -193,6 +197,17 @@ class Guard:
             await self._refuse(user, scope, f"cross-site request: {why}", visitor.address)
             hint = "If a proxy is in between, it must pass the Host header on as it is."
             raise Refused(refusal(visitor, 403, "Cross-site request refused", f"The request was refused: {why}.", hint))
+
+    async def _whole_body(self, receive: Receive, most: int, visitor: Visitor) -> bytes:
+        """Return the body. Raises Refused if it is too large, or not here in time: its connection is closed then."""
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                return await _body(receive, most, visitor)
+        except TimeoutError:
+            text = f"The whole of it must be here within {self._body_seconds:g} s."
+            response = refusal(visitor, 408, "Too slow", text)
+            response.headers["connection"] = "close"
+            raise Refused(response) from None
 
     async def _check_session_hash(self, scope: Scope, visitor: Visitor, user: User, path: str, body: bytes) -> None:
         """Let nobody near another user's Gradio session: its hash is a bearer token that Gradio binds to no one."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections import Counter
 from urllib.parse import unquote
 
@@ -12,9 +13,11 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
-from admin_ui.app import create_app
+from admin_ui.app import authenticator_for, create_app
+from admin_ui.audit import AuditLog
 from admin_ui.auth import AuthUnavailable
 from admin_ui.auth.proxy import ProxyAuthenticator
+from admin_ui.guard import Guard
 from admin_ui.routes import EVENT_BYTES, PLAIN_PATH
 from admin_ui.settings import AuthMode
 from tests.admin_web import (
@@ -445,6 +448,37 @@ def test_a_body_below_the_limit_arrives_whole(app, reached):
 
     assert answer.status_code == 200
     assert reached[0]["body"] == sent
+
+
+def test_a_body_that_does_not_end_is_a_408_in_time_and_its_connection_is_closed(tmp_path):
+    async def unreached(scope, receive, send):
+        raise AssertionError("half a request got through")
+
+    settings = settings_in(tmp_path)
+    authenticator = authenticator_for(settings, time.monotonic)
+    guard = Guard(unreached, settings, authenticator, AuditLog(tmp_path / "audit"), body_seconds=0)
+    sent, parts = [], [{"type": "http.request", "body": b'{"session_hash"', "more_body": True}]
+
+    async def ask():
+        async def receive():
+            return parts.pop() if parts else await asyncio.Event().wait()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = {"host": HOST, "origin": ORIGIN, **ANNA}
+        scope = {
+            "type": "http", "http_version": "1.1", "method": "POST", "scheme": "http", "path": JOIN,
+            "raw_path": JOIN.encode(), "query_string": b"", "root_path": "", "client": (PROXY, 1), "server": None,
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }  # fmt: skip
+        async with asyncio.timeout(10):
+            await guard(scope, receive, send)
+
+    asyncio.run(ask())
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert "within 0 s" in json.loads(sent[1]["body"])["detail"]
 
 
 @pytest.mark.parametrize(
