@@ -75,7 +75,13 @@ def panel(output: Output, stream: str, address: Address, download: str, *, live:
         _summary(output, lines),
         _ways(address, stream, output, lines),
         download,
-        _missing(output) + (_not_following(address, stream, output, lines) if live and not following else NOTHING),
+        join(
+            [
+                _missing(output),
+                _past_the_end(output, place.around or place.first),
+                _not_following(address, stream, output, lines) if live and not following else NOTHING,
+            ]
+        ),
     )
     last = lines[-1].number if lines else None
     return Panel(bar, _region(address, stream, join(drawn[shown]), live=live, following=following, last=last))
@@ -242,6 +248,14 @@ def _missing(output: Output) -> Html:
         return NOTHING
     text = "This is an excerpt: the file with the whole output was cleaned up. Line numbers count within the excerpt."
     return html('<p class="notice">{}</p>', text)
+
+
+def _past_the_end(output: Output, asked: int) -> Html:
+    total = output.line_count()
+    if total is None or asked <= total:
+        return NOTHING
+    whole = "output" if output.whole else "excerpt"
+    return html('<p class="notice">Line {:,} is not there: the {} has {}.</p>', asked, whole, _count(total, "line"))
 
 
 def _found(output: Output, stream: str, address: Address, download: str) -> Panel:

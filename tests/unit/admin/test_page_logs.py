@@ -81,6 +81,14 @@ def test_an_address_says_which_lines_are_shown(fields, first, last, said, ways):
     assert [word for _, word in re.findall(r'<a href="(\?[^"]*)">(\w+)</a>', made.bar)] == ways
 
 
+@pytest.mark.parametrize("fields", [{"stream": "stdout", "line": "2501"}, {"stdout_from": "2501"}])
+def test_a_line_past_the_end_is_said_not_to_be_there(fields):
+    assert "Line 2,501 is not there: the output has 2,500 lines." in words(shown(many(2500), **fields).bar)
+    assert "Line 2,501 is not there: the excerpt has 1 line." in words(shown("a\n", whole=False, **fields).bar)
+    assert "is not there" not in words(shown(many(2501), **fields).bar)
+    assert "is not there" not in words(shown(many(2500), stream="stderr", line="2501").bar)
+
+
 def test_later_and_earlier_leave_no_line_out_and_show_none_twice():
     """From the first line on, `later` leads through all of them; each panel has room for some only."""
     text = "".join(f"{number} {'x' * (number * 37 % 9000)}\n" for number in range(1, 301))
