@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 
 from starlette.requests import Request
@@ -20,6 +20,7 @@ from admin_ui.auth import get_user_from_request, require_role
 from admin_ui.errors import JobNotFoundError, StorageError, ValidationError
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.output import Output, Outputs
+from admin_ui.queries import Lines
 from admin_ui.settings import Settings
 
 # Whatever a browser makes of the bytes, nothing in them runs or loads.
@@ -48,7 +49,8 @@ class Download:
     async def log(self, request: Request) -> Response:
         """Send a job's log entries as JSON lines, newest first: those with the text and the status, as `find_job_logs`.
 
-        At most 100,000, and what ten seconds of searching find; `X-Complete` says whether that is all.
+        At most 100,000, and what ten seconds of searching find; `X-Complete` says whether that is all. What is neither
+        a job nor was one is a 404; a job that has no entries yet has an empty log.
         """
         user = require_role(get_user_from_request(request), self._role)
         if self._service is None:
@@ -56,9 +58,9 @@ class Download:
         job, service = request.path_params["job"], self._service
         wanted = {name: request.query_params.get(name) or None for name in ("search", "status")}
         try:
-            found = await asyncio.to_thread(
-                service.find_log_lines, job, MOST_LOG_ENTRIES, seconds=LOG_SEARCH_SECONDS, **wanted
-            )
+            found = await asyncio.to_thread(_find, service, job, wanted)
+        except JobNotFoundError as error:
+            return PlainTextResponse(f"{error}.", 404)
         except ValidationError as error:
             return PlainTextResponse(f"{error}.", 400)
         except StorageError as error:
@@ -127,6 +129,17 @@ class OutputResponse(Response):
 
 def _attachment(name: str) -> dict[str, str]:
     return {"content-disposition": f'attachment; filename="{name}"', "content-security-policy": POLICY}
+
+
+def _find(service: JobManagementService, job: str, wanted: Mapping[str, str | None]) -> Lines:
+    """Return the lines that are wanted. Raises JobNotFoundError for a job with neither a file, a run nor any line."""
+    found = service.find_log_lines(job, MOST_LOG_ENTRIES, seconds=LOG_SEARCH_SECONDS, **wanted)
+    if found.numbers or job in service.job_names():
+        return found
+    # Who asks to run what is no job gets a refusal, and that is a line.
+    if not service.find_log_lines(job, 1, seconds=LOG_SEARCH_SECONDS).numbers:
+        raise JobNotFoundError(job)
+    return found
 
 
 def _json_lines(service: JobManagementService, numbers: tuple[int, ...]) -> Iterator[bytes]:

@@ -201,21 +201,22 @@ class LogsView:
         except ValidationError as error:
             return _trouble(error)
         drawn, count = entries_html(found.entries, find, self._zone(job), self._is_confirmed)
+        query = urlencode({name: text for name, text in (("search", find), ("status", status)) if text})
+        download = html('<a class="load" href="download/log/{}.jsonl?{}">Download log</a>', job, query)
         if not drawn:
+            download = NOTHING
             nothing = "No entry holds that." if find or status else "There are no log entries of this job yet."
             drawn = html('<p class="empty card">{}</p>', nothing)
-        query = urlencode({name: text for name, text in (("search", find), ("status", status)) if text})
         return html(
             '<div class="bar"><h2>{}</h2><span class="dim">{}</span><span class="ways"><a href="{}">history</a></span>'
-            '<a class="load" href="download/log/{}.jsonl?{}">Download log</a></div>'
+            "{}</div>"
             '<div class="entries" role="region" tabindex="0" aria-label="Log entries">{}</div>',
             job,
             "all entries, newest first"
             if found.complete and count == len(found.entries)
             else f"the newest {count} entries",
             link("history", job=job),
-            job,
-            query,
+            download,
             drawn,
         )
 

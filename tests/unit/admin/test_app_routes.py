@@ -25,7 +25,7 @@ from admin_ui.job_management_service import JobManagementService
 from admin_ui.output import CHUNK_BYTES, from_text
 from admin_ui.routes import FORM_BYTES, Kind, find, routes_for
 from admin_ui.settings import AuthMode
-from tests.admin_lines import append, complete, failure, start
+from tests.admin_lines import accepted, append, complete, failure, start
 from tests.admin_web import (
     ANNA,
     AS_A_PAGE,
@@ -564,7 +564,7 @@ def test_a_download_that_is_broken_off_closes_the_file(tmp_path, output):
 
 @pytest.fixture
 def logged(tmp_path):
-    """Return an application and the service in it, which knows a few lines of one job."""
+    """Return an application and the service in it, which knows a few lines, most of one job."""
     (tmp_path / "jobs").mkdir()
     (tmp_path / "logs").mkdir()
     append(
@@ -574,6 +574,8 @@ def logged(tmp_path):
         failure("r2", 2, job_name="backup", stderr="Alpha"),
         failure("r3", 3, job_name="backup"),
         complete("r4", 4, job_name="log", stdout="alpha"),
+        accepted("ask", "r5", 5, job_name="only-refused")
+        | {"event": "trigger_rejected", "run_id": None, "reason": "unknown_job", "detail": "no such job"},
     )
     service = JobManagementService(
         tmp_path / "jobs", tmp_path / "logs", data_directory=tmp_path / "data", keep_days=100_000
@@ -618,6 +620,22 @@ def test_a_search_that_finds_nothing_in_its_time_does_not_look_like_no_match(log
     answer = browser(logged[0], **ANNA).get("/download/log/backup.jsonl?search=alpha")
 
     assert (answer.text, answer.headers["x-complete"]) == ("", "false")
+
+
+@pytest.mark.parametrize("query", ["", "?search=alpha", "?status=failed"])
+def test_the_log_of_a_job_that_never_was_is_a_404_and_one_that_has_no_entries_is_empty(logged, tmp_path, query):
+    app, _ = logged
+    (tmp_path / "jobs" / "new.json").write_text('{"name": "new"}')
+    client = browser(app, **ANNA)
+    answers = {job: client.get(f"/download/log/{job}.jsonl{query}") for job in ("nojob", "new", "only-refused")}
+
+    assert {job: answer.status_code for job, answer in answers.items()} == {
+        "nojob": 404,
+        "new": 200,
+        "only-refused": 200,
+    }
+    assert client.head(f"/download/log/nojob.jsonl{query}").status_code == 404
+    assert [each["job_name"] for each in audit_lines(tmp_path)] == ["new", "only-refused"]
 
 
 def test_a_job_called_log_has_its_log_and_its_output(logged, tmp_path):
