@@ -8,7 +8,6 @@ from __future__ import annotations
 import codecs
 import io
 import os
-import re
 import stat
 import threading
 from collections import OrderedDict
@@ -20,6 +19,7 @@ from typing import BinaryIO
 
 from admin_ui import output_search
 from admin_ui.errors import StorageError, ValidationError
+from admin_ui.escapes import visible
 from admin_ui.line_index import LineIndex
 from admin_ui.model import JOB_NAME, RUN_ID
 from admin_ui.output_search import Place
@@ -38,12 +38,6 @@ SHOWN_BEFORE = 200
 LONGEST_CHARACTER = 4
 INSIDE_CHARACTERS = bytes(range(0x80, 0xC0))  # of UTF-8: all bytes but the first
 REMEMBERED_FILES = 64
-UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e"
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
-    "\U000e0000-\U000e007f]"
-)
-"""Controls, invisible characters, and what turns the direction of text. Tabs and newlines are harmless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +60,6 @@ class Hits:
 
     lines: tuple[Line, ...]
     complete: bool
-
-
-def visible(text: str) -> str:
-    r"""Return the text with every character that is not plainly seen as an escape such as `\x1b` or `\u202e`."""
-    return UNSAFE.sub(_escape, text)
 
 
 class Output:
@@ -264,10 +253,3 @@ def _whole_characters(data: bytes) -> bytes:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     decoder.decode(data)
     return data.removesuffix(decoder.getstate()[0])
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

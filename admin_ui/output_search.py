@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, NamedTuple
 
 from admin_ui import regex_search
 from admin_ui.errors import StorageError, ValidationError
+from admin_ui.escapes import sought
 
 LONGEST_TEXT = 200  # characters: at most as many bytes as pieces of a very long line overlap
 UNSEARCHABLE = re.compile("[\0\n\ud800-\udfff]")
@@ -29,22 +30,27 @@ class Place(NamedTuple):
 
 
 def holding(chunks: Iterable[bytes], text: str, limit: int) -> tuple[list[Place], bool]:
-    """Return the first `limit` lines that hold the text, and whether these are all. Raises ValidationError."""
+    """Return the first `limit` lines that hold the text, and whether these are all. Raises ValidationError.
+
+    The text may be written as it is in the output, or as that is shown.
+    """
     _check(text)
-    folded = text.casefold()
+    place_in = _finder(text)
     deadline = time.monotonic() + SECONDS
     found: list[Place] = []
     number = 1
     for position, block in regex_search.blocks(chunks):
         if block and time.monotonic() > deadline:
             return found, False
-        if folded in _folded(block):
+        if place_in(_folded(block)) >= 0:
             for line in block.split(b"\n"):
-                before, there, _ = _folded(line).partition(folded)
-                if there and not (found and found[-1].number == number):
+                folded = _folded(line.removesuffix(b"\r"))
+                place = place_in(folded)
+                if place >= 0 and not (found and found[-1].number == number):
                     if len(found) == limit:
                         return found, False
-                    at = len(before.encode("utf-8", "surrogateescape"))  # casefolding may have made it longer
+                    # Casefolding may have made it longer.
+                    at = len(folded[:place].encode("utf-8", "surrogateescape"))
                     found.append(Place(number, position + min(at, len(line))))
                 position += len(line) + 1
                 number += 1
@@ -83,6 +89,20 @@ def matching(file: BinaryIO, size: int, pattern: str, limit: int) -> tuple[list[
 def _check(text: str) -> None:
     if not 0 < len(text) <= LONGEST_TEXT or UNSEARCHABLE.search(text):
         raise ValidationError({"search": f"write 1 to {LONGEST_TEXT} characters, all in one line"})
+
+
+def _finder(text: str) -> Callable[[str], int]:
+    """Return what says where a casefolded text holds this one, -1 for nowhere."""
+    pattern = sought(text)
+    if pattern is None:
+        folded = text.casefold()
+        return lambda other: other.find(folded)
+
+    def place_in(other: str) -> int:
+        match = pattern.search(other)
+        return match.start() if match else -1
+
+    return place_in
 
 
 def _folded(data: bytes) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from admin_ui.output import visible
+from admin_ui.escapes import visible
 from admin_ui.schema import defaults, job_schema
 
 Form = Mapping[str, Any]

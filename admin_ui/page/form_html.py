@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 
+from admin_ui.escapes import visible
 from admin_ui.job_files import JobFile
-from admin_ui.output import visible
 from admin_ui.page.address import link
 from admin_ui.page.fields import FIELDS, NEEDED, by_field
 from admin_ui.page.markup import NOTHING, Html, html, join

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import markupsafe
 
+from admin_ui.escapes import visible
 from admin_ui.model import iso
-from admin_ui.output import visible
 
 
 class Html(markupsafe.Markup):

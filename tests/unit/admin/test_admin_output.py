@@ -11,7 +11,8 @@ import pytest
 
 from admin_ui import line_index, output, output_search, regex_search
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.output import Line, Outputs, from_text, visible
+from admin_ui.escapes import visible
+from admin_ui.output import Line, Outputs, from_text
 
 
 @pytest.fixture
@@ -220,6 +221,46 @@ def test_a_search_finds_every_line_with_its_number_once(outputs, file, monkeypat
         (7, "NEEDLE"),
     ]
     assert hits.complete
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b"\x1b[31mRed\x1b[0m", r"\x1b[31mRed\x1b[0m"),
+        (b"live \xe2\x80\xaeevil", r"live \u202eevil"),
+        ("tag \U000e0041".encode(), r"tag \U000e0041"),
+        (b"bytes \xff\xc3 and \x80", r"bytes \xff\xc3 and \x80"),
+        ("a control \x80".encode(), r"control \x80"),
+        (b"one\rtwo", r"one\x0dtwo"),
+        (b"\x00\x7f", r"\x00\x7f"),
+        (rb"written out: \x1b[31m", r"out: \x1B[31m"),
+        ("written out: \\xE9t\\u00E9, été".encode(), r"\xe9t\u00e9, É"),
+    ],
+)
+def test_a_search_finds_what_is_shown_as_an_escape_by_that(outputs, file, line, shown):
+    file.write_bytes(b"plain\r\n" + line + b"\n" + "xé1b[31mé\r\n".encode())
+
+    with show(outputs) as found:
+        hits = found.search(shown)
+    assert [hit.number for hit in hits.lines] == [2]
+    assert shown.casefold() in hits.lines[0].text.casefold()
+
+
+@pytest.mark.parametrize("pattern", [r"^\x1b", r"\u202e$", r"\udcff"])
+def test_a_regular_expression_finds_escapes_as_python_reads_them(outputs, file, pattern):
+    file.write_bytes(b"plain\n\x1b[31m \xff \xe2\x80\xae\n")
+
+    with show(outputs) as found:
+        assert [line.number for line in found.search(pattern, regex=True).lines] == [2]
+
+
+def test_an_escape_in_a_very_long_line_is_shown_with_what_is_around(outputs, file):
+    file.write_bytes(b"\x1b" * 300_000 + b"\x07" + b"\x1b" * 300_000)
+
+    with show(outputs) as found:
+        (line,) = found.search(r"\x1b\x07").lines
+    assert line.bytes_before == 300_000 - 1 - 200
+    assert r"\x1b\x07\x1b" in line.text
 
 
 @pytest.mark.parametrize("text", ["^(?!line)", "^$"])
