@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,7 +24,7 @@ from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.own_writes import OwnWrites
 from admin_ui.queries import HistoryRow
-from admin_ui.scheduler_state import SchedulerState, scheduler_state
+from admin_ui.scheduler_state import ConfigProblem, SchedulerState, scheduler_state
 
 T = TypeVar("T")
 PAUSE = "PAUSE"
@@ -33,6 +33,8 @@ HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
 MOST_UPCOMING = 1000
 KEPT_SECONDS = 1.0
+REFUSED_AFTER = timedelta(seconds=5)
+"""The scheduler writes an error once: one that it wrote of an earlier version stands if nothing follows for so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +73,8 @@ class Runs:
 class Overview(Definitions):
     """What an operator wants to see first. `failed` is as in `Runs`.
 
-    `loaded` says by job whether the scheduler goes by the file as it is now. `index_problem`: why the history may
-    be behind.
+    `loaded` says by job whether the scheduler goes by the file as it is now, `refused` by file what it says of one
+    that it cannot use; `upcoming` has no times of such a file. `index_problem`: why the history may be behind.
     """
 
     now: datetime
@@ -82,6 +84,7 @@ class Overview(Definitions):
     queued: list[HistoryRow]
     failed: list[tuple[HistoryRow, int]]
     loaded: Mapping[str, bool]
+    refused: Mapping[str, ConfigProblem]
     index_problem: str | None
     skipped_lines: int
 
@@ -133,6 +136,13 @@ class Overviews:
         # The versions are taken before the look: what changes during it makes the next one look again.
         definitions = self._definitions.get((self._files.version, zone), lambda: self._look_at_files(zone, now))
         runs = self._runs.get(self._history.version, lambda: self._look_at_runs(now))
+        loaded = {
+            each.name: runs.in_force.get(each.name) == each.sha256
+            for each in definitions.files
+            if each.config is not None
+        }
+        refused = refusals(definitions.files, loaded, scheduler.config_errors, now)
+        without = {each.name for each in definitions.files if each.config is not None and each.file in refused}
         return Overview(
             now=now,
             scheduler=scheduler,
@@ -140,12 +150,9 @@ class Overviews:
             running=runs.running,
             queued=runs.queued,
             failed=runs.failed,
-            loaded={
-                each.name: runs.in_force.get(each.name) == each.sha256
-                for each in definitions.files
-                if each.config is not None
-            },
-            upcoming=definitions.upcoming[:upcoming],
+            loaded=loaded,
+            refused=refused,
+            upcoming=[each for each in definitions.upcoming if each.job_name not in without][:upcoming],
             files=definitions.files,
             invalid_files=definitions.invalid_files,
             changed_outside=definitions.changed_outside,
@@ -197,6 +204,21 @@ class Overviews:
         except OSError:
             return None
         return _on_the_calendar(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+
+
+def refusals(
+    files: Iterable[JobFile], loaded: Mapping[str, bool], errors: Iterable[ConfigProblem], now: datetime
+) -> dict[str, ConfigProblem]:
+    """Return by file what the scheduler says of the version that is there now, where it cannot use that."""
+    said = {each.file: each for each in errors}
+    found = {}
+    for file in files:
+        error = said.get(file.file)
+        if error is not None and not (file.config is not None and loaded.get(file.name)):
+            modified = file.modified or now
+            if error.at >= modified or now - modified > REFUSED_AFTER:
+                found[file.file] = error
+    return found
 
 
 def paused_since(jobs_directory: Path) -> datetime | None:

@@ -24,9 +24,13 @@ class ConfigProblem:
     kept_last_good: bool
     at: datetime
 
-    def told(self) -> dict[str, str]:
-        """Return what to say of each field, in the scheduler's own words."""
-        return {field: wanted + (f", found {found}" if found else "") for field, found, wanted in self.problems}
+    def told(self) -> str:
+        """Return what is wrong, field by field, in the scheduler's own words, without a full stop."""
+        fields = (
+            (f"{field}: " if field else "") + wanted + (f", found {found}" if found else "")
+            for field, found, wanted in self.problems
+        )
+        return "; ".join(fields).rstrip(".")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ class Actions:
 
     def values(self, row: JobRow | None, *, is_paused: bool) -> list[Any]:
         """Return the values of `live` for the selected row."""
-        config = row.file.config if row and row.file else None
+        config = row.config if row else None
         possible = {
             "run": row is not None and row.runnable,
             "cancel": row is not None and bool(row.running or row.queued),
@@ -168,11 +168,12 @@ def _chosen(row: JobRow | None) -> Html:
         html('<a href="{}">Logs</a>', link("logs", job=row.name)),
     ]
     return html(
-        '<div class="chosen" data-job="{}" data-file="{}" data-sha256="{}" data-runs="{}"><b>{}</b>{}</div>',
+        '<div class="chosen" data-job="{}" data-file="{}" data-sha256="{}" data-runs="{}"{}><b>{}</b>{}</div>',
         row.name,
         row.file.file if row.file else "",
         (row.file.sha256 if row.file else None) or "",
         runs[0].run_id if len(runs) == 1 else "",
+        Html(' data-kept="yes"') if row.kept else NOTHING,
         row.name,
         join(links),
     )

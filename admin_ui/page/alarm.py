@@ -27,7 +27,7 @@ def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody) -> Html
         *_paused(overview),
         *_index(overview),
         *_failed(rows, who),
-        *_invalid(rows, overview),
+        *_unusable(rows, overview),
         *_late(rows),
         *_not_loaded(rows, overview),
         *_changed(rows),
@@ -85,23 +85,22 @@ def _failed(rows: Sequence[JobRow], who: Who) -> Iterable[Html]:
         yield _line("bad", html("{} failed", _listed(named, len(failed), link("jobs", state=State.FAILED))))
 
 
-def _invalid(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
-    invalid = [row for row in rows if row.state is State.INVALID and row.file]
-    kept = {each.file for each in overview.scheduler.config_errors if each.kept_last_good}
-    for row in invalid[:MOST_NAMED]:
-        assert row.file is not None
-        goes_on = ". The last good version stays in force." if row.file.file in kept else ""
-        told = problem(row).rstrip(".") + goes_on
-        yield _line("bad", html('<a href="{}">{}</a> is invalid: {}', _to_file(row), row.file.file, told))
-    if len(invalid) > MOST_NAMED:
-        more = link("jobs", state=State.INVALID)
-        yield _line("bad", html('<a href="{}">{} more files</a> are invalid', more, len(invalid) - MOST_NAMED))
-    # What the scheduler alone finds wrong: a zone that only it does not know, a schedule that never comes.
-    known = {row.file.file for row in invalid if row.file}
+def _unusable(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
+    """Return a line for each file that this service or the scheduler finds wrong."""
+    for state, said in ((State.INVALID, "invalid"), (State.REFUSED, "refused by the scheduler")):
+        wrong = [row for row in rows if row.state is state and row.file]
+        for row in wrong[:MOST_NAMED]:
+            goes_on = ". The last good version stays in force." if row.kept else ""
+            file = html('<a href="{}">{}</a>', _to_file(row), row.file.file if row.file else "")
+            yield _line("bad", html("{} is {}: {}", file, said, problem(row).rstrip(".") + goes_on))
+        if len(wrong) > MOST_NAMED:
+            more = link("jobs", state=state)
+            yield _line("bad", html('<a href="{}">{} more files</a> are {}', more, len(wrong) - MOST_NAMED, said))
+    # What the page does not see: the scheduler cannot list the folder, or looks into another one.
+    files = {each.file for each in overview.files}
     for error in overview.scheduler.config_errors:
-        if error.file not in known:
-            told = "; ".join(f"{field}: {text}" for field, text in error.told().items())
-            yield _line("bad", html("The scheduler cannot use {}: {}", error.file, told))
+        if error.file not in files:
+            yield _line("bad", html("The scheduler cannot use {}: {}", error.file, error.told()))
 
 
 def _late(rows: Sequence[JobRow]) -> Iterable[Html]:
@@ -116,7 +115,8 @@ def _not_loaded(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
     old = [
         row
         for row in rows
-        if not row.loaded and row.file and row.file.modified and overview.now - row.file.modified > LOADS_WITHIN
+        if not (row.loaded or row.refused)
+        and (row.file and row.file.modified and overview.now - row.file.modified > LOADS_WITHIN)
     ]
     named = [html('<a href="{}">{}</a>', link("jobs", job=row.name), row.label) for row in old[:MOST_NAMED]]
     if old and overview.scheduler.status == "alive":

@@ -10,9 +10,11 @@ from enum import StrEnum
 from typing import Any
 
 from admin_ui.job_files import JobFile
+from admin_ui.model import JobConfig
 from admin_ui.overview import Overview, Upcoming
 from admin_ui.page.address import Address
 from admin_ui.queries import HistoryRow, Recent
+from admin_ui.scheduler_state import ConfigProblem
 
 LATE_AFTER_SECONDS = 5.0
 """A run is late past its 95th percentile, but not before this: a hurry of seconds is nobody's concern."""
@@ -28,6 +30,7 @@ class State(StrEnum):
     """What a job is, in one word; the first that fits. A job that failed stays that while it runs again."""
 
     INVALID = "invalid"
+    REFUSED = "refused"
     FAILED = "failed"
     RUNNING = "running"
     QUEUED = "queued"
@@ -41,8 +44,9 @@ class State(StrEnum):
 class JobRow:
     """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
 
-    `loaded`: whether the scheduler goes by the file as it is. `runnable`: whether it would agree to a run now.
-    `is_double`: whether the name leads to another file, which counts.
+    `loaded`: whether the scheduler goes by the file as it is. `refused`: what it says of a file that it cannot use.
+    `kept`: whether it goes by the job's last good version instead, whose text nobody else has. `runnable`: whether it
+    would agree to a run now. `is_double`: whether the name leads to another file, which counts.
     """
 
     name: str
@@ -53,6 +57,8 @@ class JobRow:
     queued: tuple[HistoryRow, ...] = ()
     next: Upcoming | None = None
     loaded: bool = True
+    refused: ConfigProblem | None = None
+    kept: bool = False
     late: bool = False
     runnable: bool = False
     changed: datetime | None = None
@@ -62,6 +68,11 @@ class JobRow:
     def label(self) -> str:
         """What it is called on the page."""
         return self.file.file if self.file and (self.is_double or not self.name) else self.name
+
+    @property
+    def config(self) -> JobConfig | None:
+        """What the file says, None where the scheduler does not go by it: the file is invalid or refused."""
+        return self.file.config if self.file and self.state is not State.REFUSED else None
 
     @property
     def run_id(self) -> str | None:
@@ -79,7 +90,7 @@ def job_names(overview: Overview) -> list[str]:
 
 
 def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
-    """Return all jobs, what needs somebody first: failed (newest first), invalid, running, then by the next run."""
+    """Return all jobs, what needs somebody first: failed (newest first), unusable, running, then by the next run."""
     running, queued = _by_job(overview.running), _by_job(overview.queued)
     upcoming = {each.job_name: each for each in overview.upcoming}
     main = {file.name: file for file in sorted(overview.files, key=_claim, reverse=True)}
@@ -127,7 +138,7 @@ SORTS: Mapping[str, Callable[[JobRow], Any]] = {
     "last": lambda row: row.recent.last and row.recent.last.at,
     "duration": lambda row: row.recent.last and row.recent.last.duration_seconds,
     "next": lambda row: row.next and row.next.at,
-    "schedule": lambda row: row.file.config.schedule if row.file and row.file.config else None,
+    "schedule": lambda row: row.config and row.config.schedule,
 }
 """What each column sorts by; rows without it come last either way."""
 
@@ -142,20 +153,28 @@ def _row(
     upcoming: Upcoming | None,
 ) -> JobRow:
     config = file.config if file else None
+    refused = overview.refused.get(file.file) if file else None
+    kept = refused is not None and refused.kept_last_good and refused.job_name == name
     usual = usual_seconds(recent)
     late_since = overview.now - timedelta(seconds=usual) if usual else None
-    free = not (running or queued) or (config is not None and config.concurrency_policy in ALLOWS_MORE)
+    free = not (running or queued)
+    if config is None or refused is not None:
+        runnable = kept and free
+    else:
+        runnable = config.enabled and (free or config.concurrency_policy in ALLOWS_MORE)
     return JobRow(
         name=name,
         file=file,
-        state=_state(file, recent, running, queued),
+        state=_state(file, refused, recent, running, queued),
         recent=recent,
         running=running,
         queued=queued,
         next=upcoming,
         loaded=overview.loaded.get(name, True) or config is None,
+        refused=refused,
+        kept=kept,
         late=late_since is not None and any(each.at < late_since for each in running),
-        runnable=config is not None and config.enabled and free,
+        runnable=runnable,
         changed=overview.changed_outside.get(name),
     )
 
@@ -166,12 +185,17 @@ def usual_seconds(recent: Recent) -> float | None:
 
 
 def _state(
-    file: JobFile | None, recent: Recent, running: tuple[HistoryRow, ...], queued: tuple[HistoryRow, ...]
+    file: JobFile | None,
+    refused: ConfigProblem | None,
+    recent: Recent,
+    running: tuple[HistoryRow, ...],
+    queued: tuple[HistoryRow, ...],
 ) -> State:
     last = recent.last
     disabled = bool(file and file.config and not file.config.enabled)
     facts = {
         State.INVALID: file is not None and file.config is None,
+        State.REFUSED: refused is not None,
         State.FAILED: last is not None and last.failed and last.status != "cancelled" and not disabled,
         State.RUNNING: bool(running),
         State.QUEUED: bool(queued),
@@ -186,7 +210,7 @@ def _urgency(row: JobRow) -> tuple[Any, ...]:
     last = row.recent.last
     if row.state is State.FAILED and last is not None:
         return 0, -(last.end_time or last.at).timestamp(), row.label
-    if row.state is State.INVALID:
+    if row.state in (State.INVALID, State.REFUSED):
         return 1, 0.0, row.label
     if row.running or row.queued:
         return 2, not row.late, row.label
@@ -214,6 +238,6 @@ def _is(row: JobRow, state: str) -> bool:
 
 
 def _holds(row: JobRow, text: str) -> bool:
-    config = row.file.config if row.file else None
+    config = row.config
     texts = [row.label, *([config.command, config.description or ""] if config else [])]
     return any(text in each.casefold() for each in texts)

@@ -23,6 +23,7 @@ LOADED_LATELY = timedelta(seconds=30)
 
 LOOKS = {  # colour and icon of base.css
     State.INVALID: ("bad", "warn"),
+    State.REFUSED: ("bad", "warn"),
     State.FAILED: ("bad", "bad"),
     State.RUNNING: ("busy", "busy"),
     State.QUEUED: ("busy", "wait"),
@@ -31,6 +32,10 @@ LOOKS = {  # colour and icon of base.css
     State.OK: ("ok", "ok"),
     State.NEVER: ("off", "none"),
 }
+CHIPS = (
+    *(State.FAILED, State.INVALID, State.REFUSED, State.RUNNING, State.QUEUED),
+    *(State.OK, State.CANCELLED, State.NEVER, State.DISABLED),
+)
 COLUMNS = {
     "state": "State",
     "job": "Job",
@@ -48,7 +53,16 @@ def chips(rows: Sequence[JobRow], address: Address, failed_runs: int) -> Html:
     """Return how many jobs there are of each state, each a link to only those, and how many runs failed in 24 h."""
     found = counts(rows)
     links = [_chip(address, "", len(rows), "job" if len(rows) == 1 else "jobs")]
-    shown = (State.FAILED, State.INVALID, State.RUNNING, State.QUEUED, State.OK, State.CANCELLED, State.NEVER)
+    shown = (
+        State.FAILED,
+        State.INVALID,
+        State.REFUSED,
+        State.RUNNING,
+        State.QUEUED,
+        State.OK,
+        State.CANCELLED,
+        State.NEVER,
+    )
     links += [_chip(address, each, found[each], each) for each in (*shown, State.DISABLED) if found[each]]
     if address.get("state") == CHANGED:
         links.append(_chip(address, CHANGED, sum(row.changed is not None for row in rows), "changed outside"))
@@ -80,7 +94,9 @@ def table(rows: Sequence[JobRow], address: Address, overview: Overview, who: Who
 
 
 def problem(row: JobRow) -> str:
-    """Return what is wrong with an invalid file, field by field; nothing for a valid one."""
+    """Return what is wrong with an invalid or refused file, field by field; nothing for a good one."""
+    if row.state is State.REFUSED and row.refused:
+        return row.refused.told()
     errors = (row.file.errors if row.file else None) or {}
     return "; ".join(f"{field}: {text}" if field else text for field, text in errors.items())
 
@@ -154,11 +170,15 @@ def _notes(row: JobRow, overview: Overview) -> list[Html | str]:
         notes.append(html("retry {}" if first.trigger == "retry" else "queued {}", moment(first.at)))
     if row.file is None:
         notes.append("file removed")
-    elif row.file.config and not row.file.config.enabled and row.state is not State.DISABLED:
+    elif row.config and not row.config.enabled and row.state is not State.DISABLED:
         notes.append("disabled")
-    if not row.loaded:
+    if row.kept:
+        notes.append("the last good version is in force")
+    elif row.refused:
+        notes.append("not in force")
+    elif not row.loaded:
         notes.append("saved, not loaded yet")
-    elif row.file and row.file.config and row.file.modified and overview.now - row.file.modified < LOADED_LATELY:
+    elif row.config and row.file and row.file.modified and overview.now - row.file.modified < LOADED_LATELY:
         notes.append("loaded by the scheduler")
     return notes
 
@@ -174,7 +194,7 @@ def _job(row: JobRow) -> Html:
     target = link("logs", run=row.run_id) if row.run_id else link("logs", job=row.name)
     is_job = row.name and not row.is_double
     name = html('<a class="name" href="{}">{}</a>', target, row.label) if is_job else html("{}", row.label)
-    config = row.file.config if row.file else None
+    config = row.config
     if config is None:
         return name
     about = html('<span class="about">{}</span>', config.description) if config.description else NOTHING
@@ -183,7 +203,7 @@ def _job(row: JobRow) -> Html:
 
 
 def _last(row: JobRow, who: Who) -> Html:
-    if row.state is State.INVALID:
+    if row.state in (State.INVALID, State.REFUSED):
         return html('<span class="reason">{}</span>', problem(row))
     last = row.recent.last
     if last is None:
@@ -229,7 +249,7 @@ def _brief(seconds: float) -> str:
 
 def _next(row: JobRow, overview: Overview) -> Html:
     if row.next is None:
-        return NOTHING
+        return Html('<span class="dim">not known</span>') if row.kept else NOTHING
     absolute = html('<span class="note">{}</span>', moment(row.next.at, relative=False, zone=row.next.zone))
     if overview.paused_since:
         return html('<span class="warn">paused</span>{}', absolute)
@@ -237,7 +257,7 @@ def _next(row: JobRow, overview: Overview) -> Html:
 
 
 def _schedule(row: JobRow, overview: Overview) -> Html:
-    config = row.file.config if row.file else None
+    config = row.config
     if config is None:
         return NOTHING
     spoken = _in_words(config.schedule, config.timezone or known_zone(overview.scheduler.timezone))

@@ -433,6 +433,32 @@ def test_a_job_written_by_hand_appears_by_itself_and_is_told_as_changed_outside(
     expect(page.locator("#jobs-alarm .gentle")).to_contain_text("by-hand")
 
 
+def test_of_a_version_that_only_the_scheduler_refuses_the_page_says_so_and_runs_the_last_good_one(scheduler, visit):
+    scheduler.job("refused", "echo good version")
+    path = scheduler.jobs / "refused.json"
+    good = json.loads(path.read_text())
+    worse = {"working_directory": "/no/such/directory", "command": "echo refused version", "schedule": "* * * * *"}
+    path.write_text(json.dumps({**good, **worse}))
+    page = visit().open("/?view=jobs&find=refused")
+    row = row_of(page, "refused")
+    expect(row.locator(".state")).to_have_text("refused")
+    expect(row).to_contain_text("the last good version is in force")
+    expect(row).to_contain_text("working_directory: expected")
+    expect(row.locator("time, code")).to_have_count(0)
+    lines = page.locator("#jobs-alarm li.bad, #jobs-alarm li.warn", has_text="refused")
+    expect(lines).to_have_count(1)
+    expect(lines.locator("a")).to_have_attribute("href", "?view=edit&job=refused")
+
+    select(page, "refused")
+    expect(page.locator("#jobs-enable, #jobs-disable")).to_have_count(2)
+    expect(page.locator("#jobs-enable:visible, #jobs-disable:visible")).to_have_count(0)
+    page.click("#jobs-run")
+    expect(page.locator("dialog")).to_contain_text("Its last good version starts")
+    agree(page, "Run now")
+    assert scheduler.line("job_complete", job_name="refused")["stdout"] == "good version\n"
+    path.unlink()
+
+
 def test_the_refresh_button_looks_at_once_and_is_audited_as_a_look(admin, visit):
     page = visit().open("/?view=jobs&find=backup-db")
     expect(row_of(page, "backup-db")).to_be_visible()

@@ -11,7 +11,9 @@
 
   // What each question says: its title, the effect, the word that agrees, whether it destroys something.
   const QUESTIONS = {
-    run: (job) => [`Run ${job} now?`, "It starts at once, beside its schedule.", "Run now"],
+    run: (job, file, kept) => [`Run ${job} now?`, kept
+      ? `Its last good version starts at once, and not what jobs/${file} says now: the scheduler cannot use that.`
+      : "It starts at once, beside its schedule.", "Run now"],
     cancel: (job) => [`Cancel the run of ${job}?`, "It is told to end, and killed if it does not. What waits, a retry too, is dropped.", "End the run", true],
     disable: (job) => [`Disable ${job}?`, "It starts no more until it is enabled again. A run that is going goes on.", "Disable"],
     delete: (job, file) => [`Delete ${job}?`, `jobs/${file} is removed, and it starts no more. Its history and logs stay. A run that is going goes on.`, "Delete", true],
@@ -20,9 +22,9 @@
   };
   // Asks, and returns the input of the handler: the address, with what this page showed when it asked.
   jobs.act = async (action) => {
-    const { job = "", file = "", sha256 = "", runs = "" } = chosen() ? chosen().dataset : {};
+    const { job = "", file = "", sha256 = "", runs = "", kept = "" } = chosen() ? chosen().dataset : {};
     const question = QUESTIONS[action];
-    if (question && !(await jobs.ask(...question(job, file)))) throw new Error("cancelled");
+    if (question && !(await jobs.ask(...question(job, file, kept)))) throw new Error("cancelled");
     acknowledge(job);
     return [`${jobs.address()}&${new URLSearchParams({ confirmed: job, sha256, runs })}`];
   };

@@ -377,6 +377,24 @@ def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
     assert (seen.scheduler.status, seen.paused_since is not None, seen.index_problem) == ("alive", True, None)
 
 
+def test_a_version_that_the_scheduler_refused_has_no_next_time_until_it_takes_one_up(service, root):
+    for name in ("job", "other"):
+        service.create_job(JobConfig(name, "0 2 * * *", "true", "/nope", True))
+    wrong = [{"field": "working_directory", "found": "/nope", "wanted": "expected an existing directory"}]
+    error = line("config_error", file="job.json", job_name="job", errors=wrong, kept_last_good=True)
+    started = line("scheduler_started", timezone="UTC", version="1", config_errors=0)
+    os.utime(root / "jobs" / "job.json", (NOON.timestamp() - 1,) * 2)
+    append(root / "logs" / MAIN_LOG, started, error)
+    service.refresh()
+    refused = service.overview()
+    append(root / "logs" / MAIN_LOG, line("config_recovered", 1, file="job.json", job_name="job"))
+    service.refresh()
+
+    assert list(refused.refused) == ["job.json"]
+    assert [each.job_name for each in refused.upcoming] == ["other"]
+    assert [each.job_name for each in service.overview().upcoming] == ["job", "other"]
+
+
 def test_what_the_overview_shows_of_others_changes_is_a_second_old_at_most_and_of_its_own_new(
     service, root, monkeypatch
 ):

@@ -20,11 +20,12 @@ from admin_ui.errors import ConflictError, JobAlreadyExistsError, StorageError, 
 from admin_ui.job_files import JobFile
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import JobConfig
+from admin_ui.overview import REFUSED_AFTER, refusals
 from admin_ui.page import fields, form_html
 from admin_ui.page.conflict import MOST_LINES, conflict, newer_document
 from admin_ui.page.fields import FIELDS, Kind
 from admin_ui.page.form_save import save
-from admin_ui.page.job_state import REFUSED_AFTER, is_waiting, state
+from admin_ui.page.job_state import is_waiting, state
 from admin_ui.page.preview import PRESETS, no_preview, preview
 from admin_ui.scheduler_state import ConfigProblem
 from tests.strategies import job_documents
@@ -337,8 +338,9 @@ def seen(loaded: bool = False, status: str = "alive", now: datetime = NOON, **pr
     wrong = ("working_directory", "/nowhere", "expected an existing directory")
     known = {"file": "job.json", "job_name": "job", "problems": (wrong,), "at": NOON, "kept_last_good": False}
     at_fault = ConfigProblem(**{**known, **problem})
-    scheduler = SimpleNamespace(status=status, last_seen=NOON, config_errors=(at_fault,) if problem else ())
-    return SimpleNamespace(loaded={"job": loaded}, scheduler=scheduler, now=now)
+    refused = refusals([job_file()], {"job": loaded}, [at_fault] if problem else [], now)
+    scheduler = SimpleNamespace(status=status, last_seen=NOON)
+    return SimpleNamespace(loaded={"job": loaded}, refused=refused, scheduler=scheduler, now=now)
 
 
 def test_a_saved_file_waits_and_is_then_loaded():

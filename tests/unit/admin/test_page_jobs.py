@@ -12,7 +12,7 @@ import pytest
 
 from admin_ui.job_files import JobFile
 from admin_ui.model import JobConfig
-from admin_ui.overview import Overview, Upcoming
+from admin_ui.overview import Overview, Upcoming, refusals
 from admin_ui.page.address import Address
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
@@ -40,6 +40,12 @@ def invalid(file: str = "broken.json", **errors: str) -> JobFile:
     return JobFile(file, file.removesuffix(".json"), "ab" * 32, "{", errors=said, modified=LONG_AGO)
 
 
+def refusal(name: str, field: str = "timezone", found: str = "Mars", wanted: str = "expected a zone") -> ConfigProblem:
+    return ConfigProblem(
+        file=f"{name}.json", job_name=name, problems=((field, found, wanted),), kept_last_good=True, at=NOON
+    )
+
+
 def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: Any) -> HistoryRow:
     failed = status not in ("success", "running", "queued")
     ended = {} if status in ("running", "queued") else {"end_time": at, "exit_code": int(failed), "duration_seconds": 2}
@@ -64,6 +70,7 @@ def seen(*files: JobFile, **changes: Any) -> Overview:
         "upcoming": [],
         "invalid_files": [each for each in files if each.config is None],
         "loaded": {},
+        "refused": refusals(files, {}, changes.get("scheduler", {}).get("config_errors", ()), NOON),
         "changed_outside": {},
         "now": NOON,
         "scheduler": SchedulerState(**state | changes.pop("scheduler", {})),
@@ -356,13 +363,7 @@ def test_what_is_wrong_is_said_at_the_top(changes, words):
 
 
 def test_an_invalid_file_says_what_is_wrong_with_it_and_whether_the_last_good_version_counts():
-    wrong = ConfigProblem(
-        file="broken.json",
-        job_name=None,
-        problems=(("schedule", "61 * * * *", "0 to 59"),),
-        kept_last_good=True,
-        at=NOON,
-    )
+    wrong = refusal("broken", "schedule", "61 * * * *", "0 to 59")
     overview = seen(invalid(schedule="61 is no minute"), scheduler={"config_errors": (wrong,)})
     rows = job_rows(overview, {})
 
@@ -371,13 +372,42 @@ def test_an_invalid_file_says_what_is_wrong_with_it_and_whether_the_last_good_ve
     assert "schedule: 61 is no minute" in text(table(rows, Address(), overview))
 
 
-def test_what_only_the_scheduler_finds_wrong_is_said_with_what_it_found_and_wants():
-    wrong = ConfigProblem(
-        file="a.json", job_name="a", problems=(("timezone", "Mars", "expected a zone"),), kept_last_good=True, at=NOON
-    )
-    overview = seen(job("a"), scheduler={"config_errors": (wrong,)})
+def test_a_version_that_only_the_scheduler_refuses_is_refused_and_nothing_of_its_text_passes_for_what_runs():
+    """The last good version counts, whose text, and so its next run, only the scheduler knows."""
+    wrong = refusal("a", "working_directory", "/nope", "expected an existing directory")
+    overview = seen(job("a", command="new command"), loaded={"a": False}, scheduler={"config_errors": (wrong,)})
+    (row,) = job_rows(overview, {"a": recent(run("a", "success"))})
+    found = text(table([row], Address(), overview).partition("<tbody>")[2])
 
-    assert "a.json: timezone: expected a zone, found Mars" in text(alarm(overview, job_rows(overview, {})))
+    assert row.state is State.REFUSED
+    assert found.startswith("refused the last good version is in force a working_directory: expected an existing direc")
+    assert "not known" in found
+    assert "new command" not in found and "Every 5 minutes" not in found and "not loaded" not in found
+
+
+def test_a_refused_version_without_a_good_one_before_it_is_not_in_force():
+    wrong = replace(refusal("a"), job_name=None, kept_last_good=False)
+    overview = seen(job("a", enabled=False), loaded={"a": False}, scheduler={"config_errors": (wrong,)})
+    found = text(shown(overview).partition("<tbody>")[2])
+
+    assert found.startswith("refused not in force a ") and "not known" not in found and "disabled" not in found
+
+
+def test_one_line_at_the_top_says_what_the_scheduler_refuses_with_a_link_to_the_file():
+    wrong = refusal("a", "timezone", "Mars", "expected a zone")
+    overview = seen(job("a"), loaded={"a": False}, scheduler={"config_errors": (wrong,)})
+    found = alarm(overview, job_rows(overview, {}))
+
+    told = "a.json is refused by the scheduler: timezone: expected a zone, found Mars. "
+    assert text(found) == told + "The last good version stays in force."
+    assert '<a href="?view=edit&amp;job=a">a.json</a>' in found
+
+
+def test_what_the_scheduler_cannot_use_and_this_page_does_not_see_is_said_too():
+    overview = seen(job("a"), scheduler={"config_errors": (refusal("elsewhere", "", "", "permission denied"),)})
+
+    told = "The scheduler cannot use elsewhere.json: permission denied"
+    assert text(alarm(overview, job_rows(overview, {}))) == told
 
 
 def test_hostile_names_commands_and_output_are_shown_as_text():
@@ -407,6 +437,25 @@ def test_a_run_is_offered_where_the_scheduler_would_agree(fields, active, runnab
     (row,) = job_rows(overview, {})
 
     assert row.runnable is runnable
+
+
+@pytest.mark.parametrize(("kept", "active", "runnable"), [(True, [], True), (True, ["a"], False), (False, [], False)])
+@pytest.mark.parametrize("file", [job("a", concurrency_policy="allow"), job("a", enabled=False), invalid("a.json")])
+def test_of_a_version_that_the_scheduler_cannot_use_the_last_good_one_can_be_run(file, kept, active, runnable):
+    """Of that one nobody but the scheduler knows whether it allows a second run, or is disabled."""
+    wrong = replace(refusal("a"), kept_last_good=kept)
+    overview = seen(file, running=[run(name, "running") for name in active], scheduler={"config_errors": (wrong,)})
+    (row,) = job_rows(overview, {})
+
+    assert (row.runnable, row.kept) == (runnable, kept)
+
+
+def test_the_last_good_version_of_another_job_is_not_this_ones():
+    """The file named another job before: the scheduler still has that one, and none of the new name."""
+    wrong = replace(refusal("a"), job_name="earlier-name")
+    (row,) = job_rows(seen(job("a"), scheduler={"config_errors": (wrong,)}), {})
+
+    assert (row.runnable, row.kept) == (False, False)
 
 
 def test_the_run_that_is_worth_a_look_is_the_failed_one_else_the_one_that_is_going():
