@@ -86,6 +86,9 @@ def _steps(world: World, chance: Random, outcome: Outcome, number: int) -> None:
         clock.forward(STEPS[name])
         if is_down:
             world.start_and_wait()
+        if chance.random() < 0.3:
+            clock.forward(timedelta(seconds=59 - clock.now().second))
+            outcome.counts["full minutes"] += 1
         if chance.random() < 0.5:
             world.ask("minutely", f"q{step}")
         if chance.random() < 0.3:

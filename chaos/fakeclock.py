@@ -10,6 +10,9 @@ from pathlib import Path
 
 from chaos.outcome import CannotRun
 
+SIDECAR = ("-m", "sidecar")
+"""How Python runs a scheduler."""
+
 LIBRARIES = ("/usr/lib/*/faketime/libfaketimeMT.so.1", "/usr/lib/faketime/libfaketimeMT.so.1")
 
 
@@ -23,6 +26,8 @@ def library() -> str:
 
 class FastClock:
     """A clock that runs `speed` times as fast as the real one, for one process after the other."""
+
+    launcher = SIDECAR
 
     def __init__(self, start: datetime, speed: int) -> None:
         self.speed = speed
@@ -49,6 +54,8 @@ class FastClock:
 
 class SteppedClock:
     """The real clock plus an offset that can be changed under a running process, as `date -s` and NTP do."""
+
+    launcher = ("-m", "chaos.steppedlauncher")
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -84,6 +91,8 @@ class SteppedClock:
 
 class RealClock:
     """The clock as it is."""
+
+    launcher = SIDECAR
 
     def now(self) -> datetime:
         """Return the time."""

@@ -75,23 +75,22 @@ class World:
 
     # The scheduler
 
-    def start(
-        self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar"), prefix: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
+    def start(self, *flags: str, launcher: Sequence[str] = (), prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
         """Start the scheduler; it is not waited for."""
         self.process = self.spawn(*flags, launcher=launcher, prefix=prefix)
         return self.process
 
-    def spawn(
-        self, *flags: str, launcher: Sequence[str] = ("-m", "sidecar"), prefix: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start one more scheduler; `prefix` is a command that ends by executing its arguments."""
+    def spawn(self, *flags: str, launcher: Sequence[str] = (), prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """Start one more scheduler; `prefix` is a command that ends by executing its arguments.
+
+        `launcher` takes the place of the clock's.
+        """
         with (self.root / "stderr").open("ab") as stderr:
             return subprocess.Popen(
                 [
                     *prefix,
                     sys.executable,
-                    *launcher,
+                    *(launcher or self.clock.launcher),
                     "start",
                     "--jobs",
                     str(self.jobs),
@@ -125,6 +124,10 @@ class World:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+    def has_ended(self) -> bool:
+        """Return whether the scheduler that was started last is no more."""
+        return self.process is not None and self.process.poll() is not None
 
     def stop(self) -> int:
         """Ask the scheduler to stop and return its exit code."""
@@ -251,8 +254,15 @@ class World:
         return not (len(ledger.open) or len(ledger.pending) or len(ledger.retries))
 
     def settle(self) -> None:
-        """Wait until every request has its answer; then end all retries and wait until every run has ended."""
-        wait_for(lambda: not self.unanswered(), f"answers to {self.unanswered()[:5]}")
+        """Wait until every request has its answer; then end all retries and wait until every run has ended.
+
+        Raises NeverCame, at once if the scheduler has ended.
+        """
+        wait_for(lambda: not self.unanswered() or self.has_ended(), "an answer to each request")
+        if self.has_ended():
+            raise NeverCame(
+                f"the scheduler has ended before {self.unanswered()[:5]} had answers: {self.stderr()[-500:]}"
+            )
         self.disable_all()
         wait_for(self.is_idle, "every run to end")
 
@@ -277,6 +287,8 @@ class World:
             outcome.counts[name] += report.counts.get(name, 0)
         found = [f"{f.place}: {f.rule}: {f.message}" for f in report.findings]
         found += [f"{place}: run {run_id} never ended" for run_id, place in {**report.open, **report.waiting}.items()]
+        crashes = [entry for entry in self.main_lines() if entry["event"] == "scheduler_crashed"]
+        found += [f"the scheduler crashed: {entry['reason']}" for entry in crashes]
         if whole:
             found += self._unanswered_for_good()
             found += self._without_evidence({run_id for _, run_id in evidence})
