@@ -69,9 +69,9 @@ class JobManagementService:
         own_writes = OwnWrites(data_directory)
         self.files = JobFiles(jobs_directory, own_writes.note)
         self.history = History(log_directory, data_directory, keep_days=keep_days)
-        self._overviews = Overviews(self.files, self.history, own_writes, Path(log_directory), clock)
         self._jobs, self._data = Path(jobs_directory), Path(data_directory)
         self._requests = Requests(self._jobs)
+        self._overviews = Overviews(self.files, self.history, own_writes, self._requests, Path(log_directory), clock)
         self._outputs = Outputs(log_directory)
         self._recents: dict[str, tuple[tuple[int, int], Recent]] = {}
         self._clock = clock

@@ -13,6 +13,8 @@ RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Of the requests that this side makes: the text of a UUID, as the audit log's ids have it."""
 
+LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
+
 STATUSES = ("success", "failure", "timeout", "cancelled", "interrupted", "output_limit")
 """How a run can have ended; all but the first are failures."""
 
@@ -28,6 +30,11 @@ def from_iso(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError(f"expected a time with an offset or Z, found {text!r}")
     return instant.astimezone(UTC)
+
+
+def on_the_calendar(seconds: float) -> datetime:
+    """Return a file's time, or what is nearest to it: anybody can give a file one that no calendar has."""
+    return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
 
 
 @dataclass(frozen=True, slots=True)

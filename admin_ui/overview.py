@@ -9,30 +9,35 @@ from __future__ import annotations
 import heapq
 import math
 import os
+import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from admin_ui import cron, queries
-from admin_ui.errors import ScheduleError
+from admin_ui.errors import ScheduleError, StorageError
 from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
+from admin_ui.model import on_the_calendar
 from admin_ui.own_writes import OwnWrites
 from admin_ui.queries import HistoryRow
+from admin_ui.requests import RequestFile, Requests
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState, scheduler_state
 
 T = TypeVar("T")
 PAUSE = "PAUSE"
-LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
 MOST_UPCOMING = 1000
 KEPT_SECONDS = 1.0
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""A scheduler at work answers a request within a second: for one that is older, the answer's line is gone."""
+
 REFUSED_AFTER = timedelta(seconds=5)
 """The scheduler writes an error once: one that it wrote of an earlier version stands if nothing follows for so long."""
 
@@ -61,17 +66,21 @@ class Definitions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runs:
-    """What the history says. `failed`: the newest failure of each job in 24 h, and how many there were."""
+    """What the history says. `failed`: the newest failure of each job in 24 h, and how many there were.
+
+    `unanswered`: the requests that it has no answer to, oldest first.
+    """
 
     running: list[HistoryRow]
     queued: list[HistoryRow]
     failed: list[tuple[HistoryRow, int]]
     in_force: Mapping[str, str]
+    unanswered: list[RequestFile]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview(Definitions):
-    """What an operator wants to see first. `failed` is as in `Runs`.
+    """What an operator wants to see first. `failed` and `unanswered` are as in `Runs`.
 
     `loaded` says by job whether the scheduler goes by the file as it is now, `refused` by file what it says of one
     that it cannot use; `upcoming` has no times of such a file. `index_problem`: why the history may be behind.
@@ -83,6 +92,7 @@ class Overview(Definitions):
     running: list[HistoryRow]
     queued: list[HistoryRow]
     failed: list[tuple[HistoryRow, int]]
+    unanswered: list[RequestFile]
     loaded: Mapping[str, bool]
     refused: Mapping[str, ConfigProblem]
     index_problem: str | None
@@ -115,12 +125,14 @@ class Overviews:
         files: JobFiles,
         history: History,
         own_writes: OwnWrites,
+        requests: Requests,
         log_directory: Path,
         clock: Callable[[], datetime],
     ) -> None:
         self._files = files
         self._history = history
         self._own_writes = own_writes
+        self._requests = requests
         self._heart = log_directory / HEARTBEAT
         self._clock = clock
         self._definitions: Kept[Definitions] = Kept()
@@ -150,6 +162,11 @@ class Overviews:
             running=runs.running,
             queued=runs.queued,
             failed=runs.failed,
+            unanswered=[
+                each._replace(at=min(each.at, now))  # as the scheduler has it: one of the future counts as now
+                for each in runs.unanswered
+                if scheduler.status != "alive" or now - each.at < FORGOTTEN_AFTER
+            ],
             loaded=loaded,
             refused=refused,
             upcoming=[each for each in definitions.upcoming if each.job_name not in without][:upcoming],
@@ -181,7 +198,14 @@ class Overviews:
                 queued=queries.active(connection, "queued"),
                 failed=queries.failures(connection, now - FAILURES_OF),
                 in_force=queries.in_force(connection),
+                unanswered=self._unanswered(connection),
             )
+
+    def _unanswered(self, connection: sqlite3.Connection) -> list[RequestFile]:
+        try:
+            return self._requests.unanswered(lambda each: queries.answer(connection, *each) is not None)
+        except StorageError:  # of which the service's log is told where it clears the answered ones away
+            return []
 
     def _upcoming(self, files: list[JobFile], default_zone: str, now: datetime) -> list[Upcoming]:
         times = []
@@ -203,7 +227,7 @@ class Overviews:
             status = os.lstat(self._heart)
         except OSError:
             return None
-        return _on_the_calendar(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+        return on_the_calendar(status.st_mtime) if stat.S_ISREG(status.st_mode) else None
 
 
 def refusals(
@@ -227,12 +251,7 @@ def paused_since(jobs_directory: Path) -> datetime | None:
         seconds = os.lstat(jobs_directory / PAUSE).st_mtime
     except OSError:
         return None
-    return _on_the_calendar(seconds)
-
-
-def _on_the_calendar(seconds: float) -> datetime:
-    """Return a file's time, or what is nearest to it: anybody can give a file one that no calendar has."""
-    return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
+    return on_the_calendar(seconds)
 
 
 def known_zone(name: str | None) -> str:

@@ -1,10 +1,11 @@
-"""Drop requests into `jobs/triggers/`, and take answered ones away. What becomes of a request, the journal says."""
+"""Drop requests into `jobs/triggers/`, list them, take answered ones away. What becomes of one, the journal says."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import stat
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from admin_ui.errors import FileUnreadable, StorageError, ValidationError
 from admin_ui.files import read_below, read_json, write_new
-from admin_ui.model import JOB_NAME, REQUEST_ID, iso
+from admin_ui.model import JOB_NAME, REQUEST_ID, iso, on_the_calendar
 
 DIRECTORY = "triggers"
 SUFFIX = ".json"
@@ -30,6 +31,15 @@ class Request(NamedTuple):
     request_id: str
     action: str
     job_name: str
+
+
+class RequestFile(NamedTuple):
+    """A request as it lies there. `at` is its file's time, from which its age counts; `requested_by` proves nothing."""
+
+    request: Request
+    file: str
+    requested_by: str | None
+    at: datetime
 
 
 class Requests:
@@ -78,36 +88,45 @@ class Requests:
         Others stay: what somebody touched or wrote in a way that is no request is theirs to remove. A file is moved
         aside and read again before it goes, and put back if it is not the answered one.
         """
-        try:
-            names = os.listdir(self._directory)
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise StorageError(f"the requests cannot be listed: {error.strerror}") from error
         removed = 0
-        for name in names:
+        for name in self._names():
             if name.startswith(".") and name.endswith(SUFFIX + ASIDE):
                 # Of a service that was killed right after it had moved this one aside.
                 removed += self._settle(name, name[1 : -len(ASIDE)], is_answered)
             elif name.endswith(SUFFIX) and not name.startswith("."):
-                request = self._read(name, name)
-                if request is not None and is_answered(request):
+                found = self._read(name, name)
+                if found is not None and is_answered(found.request):
                     aside = f".{name}{ASIDE}"
                     with suppress(FileNotFoundError):
                         os.rename(self._directory / name, self._directory / aside)
                         removed += self._settle(aside, name, is_answered)
         return removed
 
+    def unanswered(self, is_answered: Callable[[Request], bool]) -> list[RequestFile]:
+        """Return the requests that were not answered, touched ones too, oldest first. Raises StorageError."""
+        visible = (name for name in self._names() if not name.startswith("."))
+        found = (self._read(name, name) if name.endswith(SUFFIX) else self._touched(name) for name in visible)
+        requests = (file for file in found if file is not None and _asks_for_something(file.request))
+        return sorted((file for file in requests if not is_answered(file.request)), key=lambda file: file.at)
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"the requests cannot be listed: {error.strerror}") from error
+
     def _settle(self, aside: str, name: str, is_answered: Callable[[Request], bool]) -> bool:
-        request = self._read(aside, name)
-        answered = request is not None and is_answered(request)
+        found = self._read(aside, name)
+        answered = found is not None and is_answered(found.request)
         if not answered:
             with suppress(FileExistsError):  # written once more meanwhile: that one counts
                 os.link(self._directory / aside, self._directory / name, follow_symlinks=False)
         os.unlink(self._directory / aside)
         return answered
 
-    def _read(self, file: str, name: str) -> Request | None:
+    def _read(self, file: str, name: str) -> RequestFile | None:
         """Return the request that `file` holds, whose name is (or was) `name`; None if it is none."""
         try:
             data, status = read_below(self._directory, file, LIMIT_BYTES)
@@ -116,8 +135,30 @@ class Requests:
             return None
         if not isinstance(document, dict):
             return None
-        # As the scheduler writes it: a name is bytes, and the journal holds text.
-        shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-        request_id = document.get("request_id", f"{shown}@{status.st_mtime_ns}")
+        request_id = document.get("request_id", f"{_shown(name)}@{status.st_mtime_ns}")
         request = Request(request_id, document.get("action", ""), document.get("job_name", ""))
-        return request if all(isinstance(each, str) for each in request) else None
+        requested_by = document.get("requested_by")
+        if not all(isinstance(each, str) for each in (*request, requested_by or "")):
+            return None
+        return RequestFile(request, _shown(name), requested_by, on_the_calendar(status.st_mtime))
+
+    def _touched(self, name: str) -> RequestFile | None:
+        """Return the request that an empty file makes by its name; None if it makes none."""
+        try:
+            status = os.stat(self._directory / name, follow_symlinks=False)
+        except OSError:
+            return None
+        if status.st_size or not stat.S_ISREG(status.st_mode):
+            return None
+        request = Request(f"{_shown(name)}@{status.st_mtime_ns}", "run", name)
+        return RequestFile(request, _shown(name), None, on_the_calendar(status.st_mtime))
+
+
+def _asks_for_something(request: Request) -> bool:
+    """Return whether the scheduler will answer with anything but `invalid`."""
+    return request.action in ("run", "cancel") and JOB_NAME.fullmatch(request.job_name) is not None
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as the scheduler writes it: a name is bytes, and the journal holds text."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

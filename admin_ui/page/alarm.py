@@ -10,17 +10,17 @@ from admin_ui.page.address import link
 from admin_ui.page.job_rows import CHANGED, JobRow, State
 from admin_ui.page.job_table import problem
 from admin_ui.page.markup import NOTHING, Html, html, join, moment
-from admin_ui.page.result import Who, nobody, outcome
+from admin_ui.page.result import Confirmed, Who, nobody, outcome, unconfirmed, wanted
 from admin_ui.scheduler_state import SchedulerState
 
 MOST_NAMED = 8
-LOADS_WITHIN = timedelta(seconds=10)
-"""The scheduler takes a saved file up within a second or so; one that waits for longer is worth a line."""
+TAKEN_UP_WITHIN = timedelta(seconds=10)
+"""The scheduler takes a saved file or a request up in a second or so; one that waits for longer is worth a line."""
 
 RESUME = Html(' <button type="button" data-click="jobs-resume">Resume</button>')
 
 
-def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody) -> Html:
+def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody, is_confirmed: Confirmed = unconfirmed) -> Html:
     """Return a line for each thing that is wrong: with the scheduler, with jobs, with files."""
     lines = [
         *_scheduler(overview.scheduler),
@@ -30,6 +30,7 @@ def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody) -> Html
         *_unusable(rows, overview),
         *_late(rows),
         *_not_loaded(rows, overview),
+        *_unanswered(overview, is_confirmed),
         *_changed(rows),
     ]
     return html('<ul class="alarm">{}</ul>', join(lines)) if lines else NOTHING
@@ -116,11 +117,23 @@ def _not_loaded(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
         row
         for row in rows
         if not (row.loaded or row.refused)
-        and (row.file and row.file.modified and overview.now - row.file.modified > LOADS_WITHIN)
+        and (row.file and row.file.modified and overview.now - row.file.modified > TAKEN_UP_WITHIN)
     ]
     named = [html('<a href="{}">{}</a>', link("jobs", job=row.name), row.label) for row in old[:MOST_NAMED]]
     if old and overview.scheduler.status == "alive":
         yield _line("warn", html("{}: saved, but the scheduler has not loaded it", _listed(named, len(old), "")))
+
+
+def _unanswered(overview: Overview, is_confirmed: Confirmed) -> Iterable[Html]:
+    old = [each for each in overview.unanswered if overview.now - each.at > TAKEN_UP_WITHIN]
+    named = [
+        html('<a href="{}">{}</a> ({})', link("jobs", job=name), name, wanted(each, is_confirmed))
+        for each in old[:MOST_NAMED]
+        for name in [each.request.job_name]
+    ]
+    if old:
+        how = "To withdraw one, remove its file in jobs/triggers."
+        yield _line("warn", html("Not taken up by the scheduler yet: {}. {}", _listed(named, len(old), ""), how))
 
 
 def _changed(rows: Sequence[JobRow]) -> Iterable[Html]:

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from admin_ui.job_files import JobFile
 from admin_ui.model import JobConfig
 from admin_ui.overview import Overview, Upcoming
 from admin_ui.page.address import Address
 from admin_ui.queries import HistoryRow, Recent
+from admin_ui.requests import RequestFile
 from admin_ui.scheduler_state import ConfigProblem
 
+T = TypeVar("T")
 LATE_AFTER_SECONDS = 5.0
 """A run is late past its 95th percentile, but not before this: a hurry of seconds is nobody's concern."""
 
@@ -44,6 +46,8 @@ class State(StrEnum):
 class JobRow:
     """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
 
+    `asked`: the requests that nobody has answered yet, oldest first.
+
     `loaded`: whether the scheduler goes by the file as it is. `refused`: what it says of a file that it cannot use.
     `kept`: whether it goes by the job's last good version instead, whose text nobody else has. `runnable`: whether it
     would agree to a run now. `is_double`: whether the name leads to another file, which counts.
@@ -55,6 +59,7 @@ class JobRow:
     recent: Recent = NEVER
     running: tuple[HistoryRow, ...] = ()
     queued: tuple[HistoryRow, ...] = ()
+    asked: tuple[RequestFile, ...] = ()
     next: Upcoming | None = None
     loaded: bool = True
     refused: ConfigProblem | None = None
@@ -91,7 +96,8 @@ def job_names(overview: Overview) -> list[str]:
 
 def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
     """Return all jobs, what needs somebody first: failed (newest first), unusable, running, then by the next run."""
-    running, queued = _by_job(overview.running), _by_job(overview.queued)
+    running, queued = (_by_job((run.job_name, run) for run in runs) for runs in (overview.running, overview.queued))
+    asked = _by_job((file.request.job_name, file) for file in overview.unanswered)
     upcoming = {each.job_name: each for each in overview.upcoming}
     main = {file.name: file for file in sorted(overview.files, key=_claim, reverse=True)}
     gone = [(name, None) for name in {**running, **queued} if name not in main]
@@ -108,6 +114,7 @@ def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
                 recents.get(name, NEVER),
                 running.get(name, ()),
                 queued.get(name, ()),
+                asked.get(name, ()),
                 upcoming.get(name),
             )
         )
@@ -150,6 +157,7 @@ def _row(
     recent: Recent,
     running: tuple[HistoryRow, ...],
     queued: tuple[HistoryRow, ...],
+    asked: tuple[RequestFile, ...],
     upcoming: Upcoming | None,
 ) -> JobRow:
     config = file.config if file else None
@@ -169,6 +177,7 @@ def _row(
         recent=recent,
         running=running,
         queued=queued,
+        asked=asked,
         next=upcoming,
         loaded=overview.loaded.get(name, True) or config is None,
         refused=refused,
@@ -222,10 +231,10 @@ def _claim(file: JobFile) -> tuple[bool, str]:
     return file.config is None, file.file
 
 
-def _by_job(runs: Iterable[HistoryRow]) -> dict[str, tuple[HistoryRow, ...]]:
-    found: dict[str, tuple[HistoryRow, ...]] = {}
-    for run in runs:
-        found[run.job_name] = (*found.get(run.job_name, ()), run)
+def _by_job(named: Iterable[tuple[str, T]]) -> dict[str, tuple[T, ...]]:
+    found: dict[str, tuple[T, ...]] = {}
+    for job_name, each in named:
+        found[job_name] = (*found.get(job_name, ()), each)
     return found
 
 

@@ -13,7 +13,7 @@ from admin_ui.overview import Overview, known_zone
 from admin_ui.page.address import Address, link
 from admin_ui.page.job_rows import CHANGED, SORTS, JobRow, State, counts, usual_seconds
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
-from admin_ui.page.result import Who, nobody, outcome
+from admin_ui.page.result import Confirmed, Who, nobody, outcome, unconfirmed, wanted
 from admin_ui.queries import HistoryRow, Recent
 
 ROWS_A_PAGE = 50
@@ -72,7 +72,13 @@ def chips(rows: Sequence[JobRow], address: Address, failed_runs: int) -> Html:
     return html('<nav class="chips" aria-label="Jobs by state">{}{}</nav>', join(links), more if failed_runs else "")
 
 
-def table(rows: Sequence[JobRow], address: Address, overview: Overview, who: Who = nobody) -> Html:
+def table(
+    rows: Sequence[JobRow],
+    address: Address,
+    overview: Overview,
+    who: Who = nobody,
+    is_confirmed: Confirmed = unconfirmed,
+) -> Html:
     """Return one page of rows, which are filtered and sorted already, with links to the other pages."""
     if not rows:
         return _empty(overview, address)
@@ -83,7 +89,7 @@ def table(rows: Sequence[JobRow], address: Address, overview: Overview, who: Who
     selected = address.get("job")
     # The arrow keys move on from here; Tab comes to the table once, not to each row.
     entry = next((row for row in shown if row.name == selected), shown[0])
-    body = join(_row(row, overview, who, row.name == selected, row is entry) for row in shown)
+    body = join(_row(row, overview, who, is_confirmed, row.name == selected, row is entry) for row in shown)
     return html(
         '<div class="card"><table class="rows jobs" aria-label="Jobs"><thead><tr>{}</tr></thead>'
         "<tbody>{}</tbody></table></div>{}",
@@ -123,11 +129,11 @@ def _heading(column: str, label: str, address: Address) -> Html:
     )
 
 
-def _row(row: JobRow, overview: Overview, who: Who, is_selected: bool, is_entry: bool) -> Html:
+def _row(row: JobRow, overview: Overview, who: Who, is_confirmed: Confirmed, is_selected: bool, is_entry: bool) -> Html:
     cells = {
         "state": _state(row, overview),
         "job": _job(row),
-        "last": _last(row, who),
+        "last": _last(row, who) + _asked(row, is_confirmed),
         "bars": _bars(row.recent) if row.recent.results else NOTHING,
         "duration": _duration(row),
         "next": _next(row, overview),
@@ -213,6 +219,14 @@ def _last(row: JobRow, who: Who) -> Html:
     if row.state is not State.FAILED or not last.cause or (last.cause == last.reason and last.status == "timeout"):
         return how
     return html('{}<span class="reason">{}</span>', how, last.cause[:LONGEST_REASON])
+
+
+def _asked(row: JobRow, is_confirmed: Confirmed) -> Html:
+    if not row.asked:
+        return NOTHING
+    more = f", and {len(row.asked) - 1} more" if len(row.asked) > 1 else ""
+    first = wanted(row.asked[0], is_confirmed)
+    return html('<span class="note">waiting: {}, not taken up yet{}</span>', first, more)
 
 
 def _bars(recent: Recent) -> Html:

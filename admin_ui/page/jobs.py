@@ -20,10 +20,12 @@ from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, chosen, job_names, job_rows
 from admin_ui.page.job_table import chips, table
 from admin_ui.page.markup import Html, html
-from admin_ui.page.result import Who
 from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
+from admin_ui.requests import RequestFile
 
 SECONDS_RUNNING = 2.0
+AUDITED = {"run": "trigger_job", "cancel": "cancel_run"}
+"""What the audit log calls what a request asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +37,18 @@ class Look:
     shown: Sequence[JobRow]
     address: Address
 
-    def parts(self, who: Who) -> list[Html]:
+    def parts(self, audit: AuditLog) -> list[Html]:
         """Return the three parts of the view as HTML: what is wrong, the states to filter by, the table."""
         failed_runs = sum(count for _, count in self.overview.failed)
+
+        def is_confirmed(file: RequestFile) -> bool:
+            request_id, action, job_name = file.request
+            return audit.confirmed_by(request_id, file.requested_by, job_name=job_name, action=AUDITED[action])
+
         return [
-            alarm(self.overview, self.rows, who),
+            alarm(self.overview, self.rows, audit.who_cancelled, is_confirmed),
             chips(self.rows, self.address, failed_runs),
-            table(self.shown, self.address, self.overview, who),
+            table(self.shown, self.address, self.overview, audit.who_cancelled, is_confirmed),
         ]
 
     def selected(self) -> JobRow | None:
@@ -66,7 +73,7 @@ def look(service: JobManagementService, address: Address) -> Look:
 
 def jobs_html(service: JobManagementService, audit: AuditLog, address: Address) -> Html:
     """Return the view as the first answer has it, without what needs a script. Raises StorageError."""
-    wrong, states, rows = look(service, address).parts(audit.who_cancelled)
+    wrong, states, rows = look(service, address).parts(audit)
     return html('{}<div class="jobs-toolbar">{}</div>{}', wrong, states, rows)
 
 
@@ -131,7 +138,7 @@ class JobsView:
         """Return all parts, and what can be done with the selected job."""
         seen = look(self._tools.service, address)
         actions = self._actions.values(seen.selected(), is_paused=seen.overview.paused_since is not None)
-        return Shown([*seen.parts(self._tools.audit.who_cancelled), *actions], seen.again_after())
+        return Shown([*seen.parts(self._tools.audit), *actions], seen.again_after())
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""

@@ -7,8 +7,9 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from admin_ui.page.markup import Html, html
+from admin_ui.page.markup import Html, html, moment
 from admin_ui.queries import HistoryRow
+from admin_ui.requests import DIRECTORY, LONGEST_NAME, RequestFile
 
 LOOKS = {  # colour and icon of base.css
     "success": ("ok", "ok"),
@@ -37,12 +38,20 @@ CANCELLED_BY = re.compile(r"cancelled by request ([0-9a-f-]{36})")
 Who = Callable[[str, str], str | None]
 """Who asked, in the request of this id, for the end of this job's runs, as the audit log has it."""
 
+Confirmed = Callable[[RequestFile], bool]
+"""Whether the audit log has a request by the name that stands in its file."""
+
 TRIGGERS = {"schedule": "by schedule", "retry": "a retry", "catch_up": "catching up on a missed time"}
 
 
 def nobody(request_id: str, job_name: str) -> str | None:
     """Know of nobody."""
     return None
+
+
+def unconfirmed(file: RequestFile) -> bool:
+    """Know of no request."""
+    return False
 
 
 def state(status: str) -> Html:
@@ -100,6 +109,14 @@ def asked(trigger: str | None, requested_by: str | None, *, confirmed: bool) -> 
     if not requested_by:
         return "by a request without a name"
     return f"by {requested_by}" if confirmed else f"by {requested_by} (unconfirmed)"
+
+
+def wanted(file: RequestFile, is_confirmed: Confirmed) -> Html:
+    """Return what a request asks for that nobody has answered yet: `run asked for by anna 12 s ago`."""
+    name = (file.requested_by or "")[:LONGEST_NAME]
+    by = f"{asked('manual', name, confirmed=is_confirmed(file))} " if name else ""
+    where = f"jobs/{DIRECTORY}/{file.file}"
+    return html('<span title="{}">{} asked for {}{}</span>', where, file.request.action, by, moment(file.at))
 
 
 def _name(number: int) -> str:

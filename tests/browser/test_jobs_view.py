@@ -343,6 +343,25 @@ def test_a_cancelled_run_names_who_did_it(scheduler, visit):
     expect(row_of(page, "cancel-me").locator(".state")).to_have_text("cancelled")
 
 
+def test_a_request_that_no_scheduler_takes_up_is_seen_with_its_job_until_one_does(browser, tmp_path):
+    away = Daemon(tmp_path)
+    away.job("waits", "echo at last")
+    with Admin(tmp_path) as admin:
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.open("/?view=jobs&job=waits")
+        page.click("#jobs-run")
+        agree(page, "Run now")
+        row, top = row_of(page, "waits"), page.locator("#jobs-alarm .warn", has_text="Not taken up")
+        expect(row).to_contain_text(re.compile(r"waiting: run asked for by anna \d+ s ago, not taken up yet"))
+        expect(top).to_contain_text(re.compile(r"waits \(run asked for by anna \d+ s ago\)"))
+        with away:
+            expect(row.locator(".state")).to_have_text("ok")
+            expect(row).not_to_contain_text("waiting")
+            expect(top).to_have_count(0)
+        anna.context.close()
+        anna.check()
+
+
 def test_a_job_is_disabled_after_a_question_and_enabled_without_one(scheduler, admin, visit):
     scheduler.job("switch-me", "true")
     page = visit().open("/?view=jobs&find=switch-me&job=switch-me")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.requests import Request, Requests
+from admin_ui.requests import Request, RequestFile, Requests
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 UUID = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
@@ -146,5 +146,54 @@ def test_a_request_that_a_killed_service_had_moved_aside_is_settled(requests, fo
     assert os.listdir(folder) == left
 
 
-def test_without_a_folder_there_is_nothing_to_clear(requests):
+def test_without_a_folder_there_is_nothing_to_clear_or_to_list(requests):
     assert requests.clear(lambda request: True) == 0
+    assert requests.unanswered(lambda request: False) == []
+
+
+def test_what_was_not_answered_is_listed_oldest_first_with_who_asked_and_when(requests, folder):
+    put(folder, "b.json", document("q1", action="cancel", requested_by="anna"))
+    put(folder, "answered.json", document("q2"))
+    put(folder, "job", "")
+    os.utime(folder / "b.json", (1000, 1000))
+    os.utime(folder / "job", (900, 900))
+
+    assert requests.unanswered(lambda request: request.request_id == "q2") == [
+        RequestFile(Request("job@900000000000", "run", "job"), "job", None, datetime.fromtimestamp(900, UTC)),
+        RequestFile(Request("q1", "cancel", "job"), "b.json", "anna", datetime.fromtimestamp(1000, UTC)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes.txt", ""),
+        ("job", "not empty"),
+        (".job", ""),
+        (".hidden.json", document()),
+        ("broken.json", "{"),
+        ("odd.json", document(action="sleep")),
+        ("odd.json", document(job_name="../x")),
+        ("odd.json", document(requested_by=5)),
+    ],
+)
+def test_what_asks_for_nothing_is_not_listed(requests, folder, name, text):
+    put(folder, name, text)
+
+    assert requests.unanswered(lambda request: False) == []
+
+
+@pytest.mark.parametrize("seconds", [-(2**33), 2**33])
+def test_a_request_is_listed_whatever_time_its_file_has(requests, folder, seconds):
+    put(folder, "a.json", document())
+    os.utime(folder / "a.json", (seconds, seconds))
+
+    (found,) = requests.unanswered(lambda request: False)
+    assert found.at.year in (1970, 2242)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(requests, folder):
+    folder.write_text("a file")
+
+    with pytest.raises(StorageError):
+        requests.unanswered(lambda request: False)

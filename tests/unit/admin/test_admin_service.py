@@ -395,6 +395,36 @@ def test_a_version_that_the_scheduler_refused_has_no_next_time_until_it_takes_on
     assert [each.job_name for each in service.overview().upcoming] == ["job", "other"]
 
 
+def test_a_request_is_in_the_overview_until_it_is_answered(service, root):
+    (root / "jobs" / "triggers").mkdir()
+    (root / "jobs" / "triggers" / "a.json").write_text('{"action": "run", "job_name": "job", "request_id": "q1"}')
+    before = service.overview().unanswered
+    append(root / "logs" / JOURNAL, accepted("q1", "r1"))
+    service.refresh()
+
+    assert [(each.request.request_id, each.at) for each in before] == [("q1", NOON)]  # a time to come counts as now
+    assert service.overview().unanswered == []
+
+
+@pytest.mark.parametrize(("status", "shown"), [("scheduler_started", []), ("scheduler_stopped", ["job"])])
+def test_a_request_that_a_scheduler_at_work_left_for_long_was_answered_once(service, root, status, shown):
+    """In a line that was rotated away before the index was made; what nobody was there for still waits."""
+    (root / "jobs" / "triggers").mkdir()
+    (root / "jobs" / "triggers" / "job").touch()
+    os.utime(root / "jobs" / "triggers" / "job", (NOON.timestamp() - 3700,) * 2)
+    append(root / "logs" / MAIN_LOG, line(status, timezone="UTC", version="1", config_errors=0))
+    service.refresh()
+
+    assert [each.request.job_name for each in service.overview().unanswered] == shown
+
+
+def test_a_triggers_folder_that_cannot_be_listed_leaves_the_rest_of_the_overview(service, root):
+    (root / "jobs" / "triggers").write_text("no folder")
+    service.create_job(CONFIG)
+
+    assert (service.overview().unanswered, len(service.overview().files)) == ([], 1)
+
+
 def test_what_the_overview_shows_of_others_changes_is_a_second_old_at_most_and_of_its_own_new(
     service, root, monkeypatch
 ):

@@ -19,6 +19,7 @@ from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
 from admin_ui.page.job_table import ROWS_A_PAGE, chips, table
 from admin_ui.page.result import outcome
 from admin_ui.queries import HistoryRow, Recent
+from admin_ui.requests import Request, RequestFile
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -54,6 +55,10 @@ def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: A
     )
 
 
+def request(job_name: str, requested_by: str | None, at: datetime) -> RequestFile:
+    return RequestFile(Request(REQUEST, "run", job_name), f"{job_name}-request.json", requested_by, at)
+
+
 def recent(last: HistoryRow, *statuses: str, median: float | None = None, p95: float | None = None) -> Recent:
     results = [(f"r{number}", status, NOON) for number, status in enumerate(statuses or (last.status,))]
     return Recent(last, tuple(results), median, p95)
@@ -67,6 +72,7 @@ def seen(*files: JobFile, **changes: Any) -> Overview:
         "running": [],
         "queued": [],
         "failed": [],
+        "unanswered": [],
         "upcoming": [],
         "invalid_files": [each for each in files if each.config is None],
         "loaded": {},
@@ -211,6 +217,28 @@ def test_a_saved_file_is_told_apart_from_a_loaded_one():
     assert "saved, not loaded yet" in text(shown(seen(saved, loaded={"a": False})))
     assert "loaded by the scheduler" in text(shown(seen(saved, loaded={"a": True})))
     assert "loaded" not in text(shown(seen(job("a"), loaded={"a": True})))
+
+
+def test_a_request_that_waits_is_told_with_its_job_and_after_some_seconds_at_the_top():
+    mine = request("a", "anna", ago(60))
+    overview = seen(job("a"), unanswered=[mine, request("a", "eve", ago(50)), request("b", None, ago(3))])
+    rows = job_rows(overview, {})
+
+    def is_confirmed(file: RequestFile) -> bool:
+        return file is mine
+
+    by_anna = "run asked for by anna 2026-11-25 11:59:00 UTC"
+    told = text(table(rows, Address(), overview, is_confirmed=is_confirmed))
+    top = alarm(overview, rows, is_confirmed=is_confirmed)
+    assert f"waiting: {by_anna} , not taken up yet, and 1 more" in told
+    assert f"Not taken up by the scheduler yet: a ( {by_anna} ), a ( run asked for by eve (unconfirmed)" in text(top)
+    assert "jobs/triggers/a-request.json" in top and ">b<" not in top
+
+
+def test_a_request_without_a_name_says_only_when():
+    overview = seen(job("a"), unanswered=[request("a", None, ago(3))])
+
+    assert "waiting: run asked for 2026-11-25 11:59:57 UTC" in text(shown(overview))
 
 
 def test_a_job_whose_file_is_gone_stays_while_it_runs():
@@ -413,7 +441,9 @@ def test_what_the_scheduler_cannot_use_and_this_page_does_not_see_is_said_too():
 def test_hostile_names_commands_and_output_are_shown_as_text():
     bad = "<script>alert(1)</script>${7*7}{{7*7}}\x1b[31m\u202elive\x00"
     overview = seen(
-        job("a", command=bad, description=bad), invalid(f"{bad}.json", **{bad: bad}), changed_outside={"a": NOON}
+        *(job("a", command=bad, description=bad), invalid(f"{bad}.json", **{bad: bad})),
+        changed_outside={"a": NOON},
+        unanswered=[request("a", bad, ago(60))],
     )
     rows = job_rows(overview, {"a": recent(run("a", cause=bad))})
     address = Address("jobs", {"find": bad, "sort": bad, "state": bad})
