@@ -14,7 +14,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -153,7 +153,7 @@ class Overviews:
             for each in definitions.files
             if each.config is not None
         }
-        refused = refusals(definitions.files, loaded, scheduler.config_errors, now)
+        refused = refusals(definitions.files, loaded, scheduler, now)
         without = {each.name for each in definitions.files if each.config is not None and each.file in refused}
         return Overview(
             now=now,
@@ -231,17 +231,21 @@ class Overviews:
 
 
 def refusals(
-    files: Iterable[JobFile], loaded: Mapping[str, bool], errors: Iterable[ConfigProblem], now: datetime
+    files: Iterable[JobFile], loaded: Mapping[str, bool], scheduler: SchedulerState, now: datetime
 ) -> dict[str, ConfigProblem]:
-    """Return by file what the scheduler says of the version that is there now, where it cannot use that."""
-    said = {each.file: each for each in errors}
+    """Return by file what the scheduler says of the version that is there now, where it cannot use that.
+
+    A last good version ends with its scheduler: the next one does not have it.
+    """
+    said = {each.file: each for each in scheduler.config_errors}
+    is_there = scheduler.status in ("alive", "stopping")
     found = {}
     for file in files:
         error = said.get(file.file)
         if error is not None and not (file.config is not None and loaded.get(file.name)):
             modified = file.modified or now
             if error.at >= modified or now - modified > REFUSED_AFTER:
-                found[file.file] = error
+                found[file.file] = replace(error, kept_last_good=error.kept_last_good and is_there)
     return found
 
 

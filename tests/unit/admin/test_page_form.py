@@ -338,8 +338,8 @@ def seen(loaded: bool = False, status: str = "alive", now: datetime = NOON, **pr
     wrong = ("working_directory", "/nowhere", "expected an existing directory")
     known = {"file": "job.json", "job_name": "job", "problems": (wrong,), "at": NOON, "kept_last_good": False}
     at_fault = ConfigProblem(**{**known, **problem})
-    refused = refusals([job_file()], {"job": loaded}, [at_fault] if problem else [], now)
-    scheduler = SimpleNamespace(status=status, last_seen=NOON)
+    scheduler: Any = SimpleNamespace(status=status, last_seen=NOON, config_errors=[at_fault] if problem else [])
+    refused = refusals([job_file()], {"job": loaded}, scheduler, now)
     return SimpleNamespace(loaded={"job": loaded}, refused=refused, scheduler=scheduler, now=now)
 
 

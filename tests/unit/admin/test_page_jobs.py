@@ -67,6 +67,7 @@ def recent(last: HistoryRow, *statuses: str, median: float | None = None, p95: f
 def seen(*files: JobFile, **changes: Any) -> Overview:
     state: dict[str, Any] = {"journal_problem": None, "watch_problem": None, "config_errors": ()}
     state |= {"status": "alive", "last_seen": NOON, "started_at": LONG_AGO, "version": "1", "timezone": "UTC"}
+    scheduler = SchedulerState(**state | changes.pop("scheduler", {}))
     facts: dict[str, Any] = {
         "files": list(files),
         "running": [],
@@ -76,10 +77,10 @@ def seen(*files: JobFile, **changes: Any) -> Overview:
         "upcoming": [],
         "invalid_files": [each for each in files if each.config is None],
         "loaded": {},
-        "refused": refusals(files, {}, changes.get("scheduler", {}).get("config_errors", ()), NOON),
+        "refused": refusals(files, {}, scheduler, NOON),
         "changed_outside": {},
         "now": NOON,
-        "scheduler": SchedulerState(**state | changes.pop("scheduler", {})),
+        "scheduler": scheduler,
         "paused_since": None,
         "index_problem": None,
         "skipped_lines": 0,
@@ -478,6 +479,17 @@ def test_of_a_version_that_the_scheduler_cannot_use_the_last_good_one_can_be_run
     (row,) = job_rows(overview, {})
 
     assert (row.runnable, row.kept) == (runnable, kept)
+
+
+@pytest.mark.parametrize(
+    ("status", "kept"), [("alive", True), ("stopping", True), ("stopped", False), ("silent", False)]
+)
+def test_a_last_good_version_ends_with_its_scheduler(status, kept):
+    overview = seen(job("a"), scheduler={"status": status, "config_errors": (refusal("a"),)})
+    (row,) = job_rows(overview, {})
+
+    assert (row.kept, row.state) == (kept, State.REFUSED)
+    assert ("stays in force" in alarm(overview, [row])) is kept
 
 
 def test_the_last_good_version_of_another_job_is_not_this_ones():
