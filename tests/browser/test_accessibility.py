@@ -64,3 +64,12 @@ def test_a_message_over_the_page_is_accessible(visit, scheduler):
     page.keyboard.press("Control+Enter")
     expect(page.locator("#jobs-said .said")).to_be_visible()
     check(page)
+
+
+def test_what_is_said_of_a_session_that_has_ended_is_accessible(visit):
+    anna = visit()
+    page = anna.open("/?view=new")
+    anna.context.set_extra_http_headers({})
+    expect(page.locator("#jobs-silent button")).to_be_visible()
+    check(page)
+    anna.problems.clear()  # the 401s

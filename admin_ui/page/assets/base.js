@@ -5,6 +5,7 @@ const jobs = (() => {
   const SILENT_AFTER_SECONDS = 10;
   const QUICK_SECONDS = 2;
   const BARRED_SECONDS = 15;
+  const TOLD_MS = 2000; // long enough to read why the sign-in comes
 
   // The address. The browser's own is the truth; in the hidden field the server says where to go.
   const address = () => location.search || "?view=jobs";
@@ -60,6 +61,7 @@ const jobs = (() => {
     if (!stamp || stamp.dataset.at === stamped.last) return;
     stamped.last = stamp.dataset.at;
     answered = Date.now();
+    over = null;
     clearTimeout(timer);
     timer = setTimeout(refresh, stamp.dataset.next * 1000);
     const first = byId("jobs-first");
@@ -79,21 +81,36 @@ const jobs = (() => {
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refresh();
   });
+
+  // What this window cannot get over by itself: `over` says why, and how its button is called.
+  const ENDED = { why: "Your session has ended: what you did since was not carried out.", word: "Sign in" };
+  const BACK = { why: "The service was restarted, or out of reach: this window has to be loaded anew.", word: "Reload" };
+  const COPY = "First copy what would be lost: the environment, and what you typed in the meantime.";
+  let over = null;
+  const holders = [];
+  const holdBack = (isHeld) => holders.push(isHeld); // by a form: no draft keeps all that is typed into it
+  const isHeld = () => holders.some((each) => each());
   const warnOfSilence = () => {
-    const quiet = (Date.now() - answered) / 1000;
-    const silent = quiet > SILENT_AFTER_SECONDS && !document.hidden && byId("jobs-header");
+    const quiet = Math.round((Date.now() - answered) / 1000);
+    const isSilent = quiet > SILENT_AFTER_SECONDS && !document.hidden;
     let warning = byId("jobs-silent");
-    if (!silent) {
+    if (!byId("jobs-header") || !(over || isSilent)) {
       if (warning) warning.remove();
       return;
     }
     if (!warning) {
-      warning = element("p", { id: "jobs-silent", className: "trouble", role: "alert" });
-      byId("jobs-header").before(warning);
+      const button = element("button", { type: "button", onclick: () => location.reload() });
+      warning = element("p", { id: "jobs-silent", className: "trouble", role: "alert" }, element("span"), button);
+      document.body.prepend(warning);
     }
-    const text = `No answer from this page's server for ${Math.round(quiet)} s: what you see is that old. Reload to sign in again.`;
-    if (warning.textContent !== text) warning.textContent = text;
-    if (Math.round(quiet) % 5 === 0) startAgain();
+    const [said, button] = warning.children;
+    const text = over
+      ? `${over.why}${isHeld() ? ` ${COPY}` : ""}`
+      : `No answer from this page's server for ${quiet} s: what you see is that old.`;
+    if (said.textContent !== text) said.textContent = text;
+    button.hidden = !over;
+    button.textContent = over ? over.word : "";
+    if (isSilent && quiet % 5 === 0) startAgain();
   };
   // A service that was started anew knows nothing of this window: only a new one can go on. Forms keep their drafts.
   // One that is only slow, to this or to many windows, would be made slower still.
@@ -101,9 +118,29 @@ const jobs = (() => {
     const asked = Date.now();
     if (asked < barredUntil) return;
     const answer = await fetch(location.href, { method: "HEAD", redirect: "error" }).catch(() => null);
-    if (answer && answer.status === 401) barredUntil = asked + 1000 * BARRED_SECONDS;
+    if (answer && answer.status === 401) return signedOut();
     const isQuick = answer && answer.ok && Date.now() - asked < 1000 * QUICK_SECONDS;
-    if (isQuick && stamped.last && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS) location.reload();
+    const isBack = isQuick && stamped.last && Date.now() - answered > 2000 * SILENT_AFTER_SECONDS;
+    over = isBack ? BACK : null;
+    if (isBack && !isHeld()) location.reload();
+  };
+  // The sign-in leads back to this address. Only our own is there for sure; of another one its owner has the say.
+  const signedOut = () => {
+    barredUntil = Date.now() + 1000 * BARRED_SECONDS;
+    if (over === ENDED) return;
+    over = ENDED;
+    document.querySelectorAll(".said.waiting").forEach((note) => note.remove());
+    document.querySelectorAll("#jobs button[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
+    warnOfSilence();
+    const hasOwnSignIn = document.querySelector('form[action$="/sign-out"]');
+    if (hasOwnSignIn && !isHeld()) setTimeout(() => location.reload(), TOLD_MS);
+  };
+  // Of a refusal Gradio says nothing.
+  const fetchAnswer = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await fetchAnswer(...asked);
+    if (answer.status === 401 && new URL(answer.url).pathname.includes("/gradio_api/")) signedOut();
+    return answer;
   };
 
   // Times. The server writes UTC; here they become the chosen zone's, and "3 min ago" counts on.
@@ -276,5 +313,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, asking, byId, changed, element, go, key, lookAgain, open, refresh, touch, value };
+  return { address, arrive, ask, asking, byId, changed, element, go, holdBack, key, lookAgain, open, refresh, touch, value };
 })();

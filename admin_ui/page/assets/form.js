@@ -5,12 +5,17 @@ jobs.form = (() => {
   const current = () => (["new", "edit"].includes(jobs.value("view")) ? jobs.value("view") : "");
   const part = (view, name) => jobs.byId(`jobs-${view}-${name}`);
 
+  // What is typed goes from the window only when its writer lets go of it: a draft does not hold all of it.
+  let typed = false;
+  jobs.holdBack(() => typed && Boolean(current()));
+
   // Drafts: the values of the inputs, but for the last: the environment may hold secrets.
   let over = null; // the version that is to be written over, after a conflict
   const key = (view) => `jobs-draft:${view}:${view === "edit" ? jobs.value("job") : ""}`;
   const keep = (view, values) => sessionStorage.setItem(key(view), JSON.stringify(values.slice(0, -1)));
   const restored = (view, values) => {
     over = null;
+    typed = false;
     const draft = JSON.parse(sessionStorage.getItem(key(view)) || "null");
     const said = (list) => JSON.stringify(list.slice(1));
     if (!draft || draft.length !== values.length - 1 || said(draft) === said(values.slice(0, -1))) {
@@ -103,6 +108,7 @@ jobs.form = (() => {
     over = null;
     touched = new Set();
     if ("saved" in answer.dataset) {
+      typed = false;
       sessionStorage.removeItem(savedKey);
       jobs.refresh();
       return;
@@ -147,7 +153,9 @@ jobs.form = (() => {
 
   document.addEventListener("input", (event) => {
     const block = event.target.closest(".job-input");
-    if (block && current()) touched.add(block.id.slice(`jobs-${current()}-`.length));
+    if (!block || !current()) return;
+    typed = true;
+    touched.add(block.id.slice(`jobs-${current()}-`.length));
   });
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest(".job-form button");
