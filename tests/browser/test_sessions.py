@@ -107,6 +107,25 @@ def test_who_signed_in_again_elsewhere_goes_on_where_he_was(enter):
     expect(page.locator("#jobs-new-environment textarea")).to_have_value("TOKEN=hush-hush")
 
 
+def test_a_sign_out_brings_every_window_to_the_sign_in_also_one_with_a_half_typed_form(enter):
+    visit = enter("/?view=history")
+    looking, typing = visit.window(), visit.window()
+    for window, address in ((looking, "/?view=logs"), (typing, "/?view=new")):
+        window.goto(address)
+        is_drawn(window)
+    type_a_job(typing, "not-for-everybody")
+    visit.page.get_by_role("button", name="Sign out").click()
+
+    for window in (visit.page, looking, typing):
+        expect(window).to_have_url(re.compile("/sign-in"))
+    sign_in(looking)
+    assert looking.url.endswith("/?view=logs")
+    typing.goto("/?view=new")
+    is_drawn(typing)
+    expect(typing.locator("#jobs-new-name input")).to_have_value("")
+    visit.check()
+
+
 def test_a_restart_leaves_a_half_typed_form_until_its_writer_has_copied_it(browser, tmp_path):
     with Daemon(tmp_path), Admin(tmp_path) as admin:
         visit = Visit(browser, admin.url, ANNA)
