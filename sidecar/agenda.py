@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -33,11 +33,13 @@ class Entry:
 class Agenda:
     """Plans the next time of each enabled job and acts on what is due. How far a job is, the ledger knows.
 
-    While paused nothing is taken up; `resume` then writes one line a job for what the pause held back.
+    While paused nothing is taken up; `resume` then writes one line a job for what the pause held back. `unready`
+    names the jobs whose unchanged file a start could not use: what the ledger knows of them waits for that.
     """
 
     def __init__(self, *, logger: JobLogger, runs: Runs, settings: Settings) -> None:
         self.paused = False
+        self.unready: set[str] = set()
         self._logger = logger
         self._ledger = logger.ledger
         self._runs = runs
@@ -47,11 +49,16 @@ class Agenda:
         self._unplanned: list[str] = []
         self._latest = datetime.min.replace(tzinfo=UTC)
 
-    def restore(self, definitions: Mapping[str, Definition], now: datetime) -> None:
-        """Take the definitions that a start found: unchanged ones go on where the journal ends, others begin now."""
+    def restore(self, definitions: Mapping[str, Definition], unready: Collection[str], now: datetime) -> None:
+        """Take the definitions that a start found: unchanged ones go on where the journal ends, others begin now.
+
+        `unready` are the sha256 of files that may turn out to be unchanged ones, once what they need is there.
+        """
         # Not only what the jobs have behind them: one that was removed has no record, and may be put back.
         self._latest = max(now, self._ledger.newest() or now)
-        changed = [name for name in self._ledger.jobs if name not in definitions]
+        absent = [name for name in self._ledger.jobs if name not in definitions]
+        self.unready = {name for name in absent if self._ledger.jobs[name].sha256 in unready}
+        changed = [name for name in absent if name not in self.unready]
         for name in changed:
             del self._ledger.jobs[name]
         for name, definition in definitions.items():
@@ -71,6 +78,8 @@ class Agenda:
         record = self._ledger.jobs.get(name)
         if record is not None and record.sha256 == definition.sha256:
             self._enter(definition)
+            if name in self.unready:
+                self._runs.await_retries(name)
         else:
             enabled = definition.config.enabled
             self._write_off(name, now, Reason.SUPERSEDED if enabled else Reason.DISABLED)
@@ -81,11 +90,18 @@ class Agenda:
                 self._runs.give_up_times(name)
             else:
                 self._runs.end_waiting(name, Reason.DISABLED)
+        self.unready.discard(name)
         self.plan()
+
+    def give_up(self, unready: Collection[str], now: datetime) -> None:
+        """Forget the jobs that a start found unready and whose text is not among the `unready` any more."""
+        for name in [name for name in self.unready if self._ledger.jobs[name].sha256 not in unready]:
+            self.remove(name, now)
 
     def remove(self, name: str, now: datetime) -> None:
         """Forget a job whose definition is gone."""
         self._write_off(name, now, Reason.REMOVED)
+        self.unready.discard(name)
         self._leave(name)
         self._runs.end_waiting(name, Reason.REMOVED)
         if self._ledger.jobs.pop(name, None) is not None:

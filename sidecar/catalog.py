@@ -161,6 +161,10 @@ class Catalog:
         """Return the files whose present state, or the loss of whose job, has not stood long enough yet."""
         return list(dict.fromkeys([*self._unsettled, *(self._jobs[name].file for name in self._lingering)]))
 
+    def unready(self) -> set[str]:
+        """Return the sha256 of the files that lack only what is outside of them, such as a directory to be mounted."""
+        return {known.sha256 for known in self._files.values() if known.sha256 and _depends_on_world(known.problems)}
+
     def is_kept(self, file: str) -> bool:
         """Return whether `file` is invalid now and its last good version is in force."""
         known = self._files.get(file)

@@ -211,6 +211,11 @@ class Runs:
         for run in self.ledger.retries:
             self._wait_for_retry(run)
 
+    def await_retries(self, job_name: str) -> None:
+        """Take up the job's pending retries anew: those that came due while its definition could not be used."""
+        for run in self.ledger.retries.of(job_name):
+            self._wait_for_retry(run)
+
     def resume(self) -> None:
         """Let retries start again; those that came due in the meantime are due now, not late."""
         self.paused = False
@@ -317,7 +322,10 @@ class Runs:
     def _drop_overdue(self, now: datetime) -> None:
         for run in list(self.ledger.pending):
             definition = self._jobs.get(run.job_name)
-            if definition is None:
+            if definition is None and run.job_name in self.ledger.jobs:
+                if self._has_expired(run, now):  # its file is not ready yet, and who asked has waited long enough
+                    self.pass_over(run, Reason.EXPIRED)
+            elif definition is None:
                 self.pass_over(run, Reason.REMOVED)
             elif not definition.config.enabled:
                 self.pass_over(run, Reason.DISABLED)
@@ -355,6 +363,8 @@ class Runs:
             if run is None:
                 continue
             definition = self._jobs.get(run.job_name)
+            if definition is None and run.job_name in self.ledger.jobs:
+                continue  # its file is not ready yet; `await_retries` follows when it is
             late = timedelta(seconds=monotonic - due)
             if definition is None or not definition.config.enabled:
                 self.pass_over(run, Reason.REMOVED if definition is None else Reason.DISABLED)

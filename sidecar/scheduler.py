@@ -271,7 +271,7 @@ class JobScheduler:
         self._clock_watch = ClockWatch(self.clock, newest)
         # Any request's file may have gone while nobody looked, even a moment ago: its age begins now.
         self._forget_answers(self.ledger.answers, now)
-        self.agenda.restore(self.catalog.jobs, now)
+        self.agenda.restore(self.catalog.jobs, self.catalog.unready(), now)
         self.runs.recover()
         self.logger.log_startup(
             len(self.catalog.jobs),
@@ -290,6 +290,8 @@ class JobScheduler:
                 self.agenda.remove(change.job_name, now)
             elif change.kind in (ChangeKind.REGISTERED, ChangeKind.UPDATED) and change.definition is not None:
                 self.agenda.define(change.definition, now)
+        if changes and self.agenda.unready:
+            self.agenda.give_up(self.catalog.unready(), now)
 
     def _obey_pause(self, now: datetime) -> None:
         if self._intake.paused == self.agenda.paused or not self.restored:

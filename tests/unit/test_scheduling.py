@@ -472,6 +472,88 @@ def test_a_definition_that_changed_while_the_scheduler_was_down_counts_from_the_
     assert play(tmp_path, story).names() == []
 
 
+def test_a_job_whose_directory_is_mounted_late_goes_on_where_it_was(tmp_path):
+    late = tmp_path / "late"
+
+    async def story(world):
+        late.mkdir()
+        world.job("timed", "5 12 * * *", working_directory=str(late))
+        world.job("asked", "0 0 1 1 *", working_directory=str(late))
+        world.job("retried", "0 0 1 1 *", working_directory=str(late), retries={"initial_delay_seconds": 5})
+        world.job("full", "0 0 1 1 *")
+        await world.boot()
+        world.request("r1.json", job_name="retried")
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        world.request("r2.json", job_name="full")
+        world.request("r3.json", job_name="asked")
+        await world.step()
+        late.rmdir()
+        world.clock.advance(6 * 60)
+        await world.boot()
+        await world.step(3)
+        assert [line["job_name"] for line in world.lines("job_start")] == ["retried", "full"]
+        late.mkdir()
+        for _ in range(10):
+            await world.step()
+            for run_id in world.running:
+                await world.finish(run_id)
+            world.clock.advance(1)
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    starts = [(line["job_name"], line["trigger"]) for line in world.lines("job_start")]
+    assert sorted(starts[2:]) == [("asked", "manual"), ("retried", "retry"), ("timed", "catch_up")]
+    assert world.lines("job_skipped", "job_missed") == []
+
+
+def test_a_job_that_was_unready_at_a_start_and_goes_is_removed(tmp_path):
+    late = tmp_path / "late"
+
+    async def story(world):
+        late.mkdir()
+        world.job("full", "0 0 1 1 *")
+        world.job(schedule="*/5 * * * *", working_directory=str(late))
+        await world.boot()
+        world.request("r1.json", job_name="full")
+        world.request("r2.json")
+        await world.step()
+        late.rmdir()
+        await world.boot()
+        world.remove_job()
+        await world.settle()
+        late.mkdir()
+        await world.at(NOON + 5 * MINUTE)
+        world.job(schedule="*/5 * * * *", working_directory=str(late))
+        await world.step()
+        await world.at(NOON + 10 * MINUTE)
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    assert [(line["job_name"], line["reason"]) for line in world.lines("job_skipped")] == [("job", "removed")]
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [None, at(NOON + 10 * MINUTE)]
+
+
+def test_a_request_for_a_job_that_stays_unready_expires(tmp_path):
+    late = tmp_path / "late"
+
+    async def story(world):
+        late.mkdir()
+        world.job("full", "0 0 1 1 *")
+        world.job(schedule="0 0 1 1 *", working_directory=str(late))
+        await world.boot()
+        world.request("r1.json", job_name="full")
+        world.request("r2.json")
+        await world.step()
+        late.rmdir()
+        await world.boot()
+        world.clock.advance(3602)
+        await world.step()
+
+    (skipped,) = play(tmp_path, story, max_concurrent_runs=1).lines("job_skipped")
+    assert skipped["reason"] == "expired"
+
+
 def test_a_job_that_was_defined_just_before_a_crash_is_accounted_for_from_then(tmp_path):
     async def story(world):
         await world.boot()
