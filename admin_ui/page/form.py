@@ -50,7 +50,8 @@ class FormView:
                 self._job.input(
                     None, [self._job], None, js="(name) => { jobs.form.choose(name); return []; }", **AT_ONCE
                 )
-            self._state, self._about, self._restored = (self._area(part) for part in ("state", "about", "restored"))
+            parts = ("state", "about", "restored", "news")
+            self._state, self._about, self._restored, self._news = (self._area(part) for part in parts)
             with gr.Column(elem_classes="job-inputs"):
                 with gr.Column(elem_classes="jobs-unseen"):
                     self._version = gr.Textbox(elem_id=self._id("version"), interactive=True)
@@ -71,7 +72,7 @@ class FormView:
             self._fold,
         ]
         self.opened: Sequence[Component] = [*own, *self._inputs.values(), *([self._job] if self._editing else [])]
-        self.live: Sequence[Component] = [self._state]
+        self.live: Sequence[Component] = [self._state, self._news]
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the values of the inputs."""
@@ -89,20 +90,21 @@ class FormView:
         return [*self._filled(about, file.sha256 or "", document), self._jobs(job_name)]
 
     def refresh(self, user: User, address: Address) -> Shown:
-        """Return what became of the file."""
+        """Return what became of the file, and what to say if that is not what the form was filled from."""
         job_name = address.get("job")
         if not self._editing or not job_name:
-            return Shown([NOTHING])
+            return Shown([NOTHING, NOTHING])
         overview = self._service.overview()
         try:
             file = self._service.get_job(job_name)
         except JobNotFoundError:
-            return Shown([NOTHING])
+            return Shown([NOTHING, form_html.news(job_name, None)])
         next_run = None
         if file.config is not None and file.config.enabled:
             next_run = self._service.next_runs(file.config.schedule, file.config.timezone, 1)[0]
         waiting = is_waiting(file, overview)
-        return Shown([state(file, overview, next_run)], SECONDS_WAITING if waiting else SECONDS_AT_REST)
+        shown = [state(file, overview, next_run), form_html.news(job_name, file)]
+        return Shown(shown, SECONDS_WAITING if waiting else SECONDS_AT_REST)
 
     def viewed(self, address: Address) -> tuple[str, str | None]:
         """Return what the audit log says of a look at this."""

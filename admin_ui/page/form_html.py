@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from admin_ui.escapes import visible
 from admin_ui.job_files import JobFile
 from admin_ui.page.address import link
+from admin_ui.page.conflict import LOAD
 from admin_ui.page.fields import FIELDS, NEEDED, by_field
 from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.schema import job_schema
@@ -63,6 +64,27 @@ def gone(job_name: str) -> Html:
         '<a href="{}">All jobs</a></p>',
         job_name,
         link("jobs"),
+    )
+
+
+def news(job_name: str, file: JobFile | None) -> Html:
+    """Return what to say should this not be the version that the form holds; None: the file is gone.
+
+    Only the page's script knows that version, and shows it then.
+    """
+    if file is None:
+        said, more = html("The file of {} was removed by somebody else meanwhile.", job_name), "it can be made anew"
+        choice = NOTHING
+    else:
+        said, more = html("jobs/{} was changed by somebody else meanwhile.", file.file), "both versions are shown"
+        choice = LOAD
+    return html(
+        '<p class="notice" role="status" data-version="{}" hidden><b>{}</b> What you typed is still here; '
+        "when you save, {}. {}</p>",
+        (file.sha256 if file else None) or "",
+        said,
+        more,
+        choice,
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+from functools import partial
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -330,7 +332,8 @@ def test_a_draft_of_an_older_version_is_not_written_over_the_newer_one(visit, sc
     fill(page, "edit", command="echo mine")
     replace_file(scheduler, "form-old-draft", {**written(scheduler, "form-old-draft"), "schedule": "1 1 1 1 *"})
     page.reload()
-    expect(page.locator("#jobs-edit-restored")).to_contain_text("The file was changed since")
+    expect(page.locator("#jobs-edit-restored")).to_contain_text("Restored what you had typed")
+    expect(page.locator("#jobs-edit-news")).to_contain_text("was changed by somebody else")
     save(page)
 
     expect(page.locator("#jobs-edit-answer .conflict")).to_contain_text("1 1 1 1 *")
@@ -350,6 +353,50 @@ def test_a_job_that_was_removed_meanwhile_can_be_made_anew_from_what_was_typed(v
 
     expect(page.locator("#jobs-said")).to_contain_text("jobs/form-removed.json written")
     assert written(scheduler, "form-removed")["command"] == "echo again"
+
+
+def test_an_open_form_tells_that_its_file_was_changed_or_removed_and_keeps_what_was_typed(visit, scheduler):
+    scheduler.job("form-news", "echo first")
+    page = visit().open("/?view=edit&job=form-news")
+    fill(page, "edit", command="echo mine")
+    news = page.locator("#jobs-edit-news .notice")
+    expect(page.locator("#jobs-edit-state")).to_contain_text("Loaded by the scheduler")
+    expect(news).to_be_hidden()
+    before = written(scheduler, "form-news")
+    replace_file(scheduler, "form-news", {**before, "command": "echo theirs"})
+    expect(news).to_contain_text("jobs/form-news.json was changed by somebody else meanwhile")
+    page.set_viewport_size({"width": 1440, "height": 500})
+    page.locator("#jobs-edit-save").scroll_into_view_if_needed()
+    expect(news).to_be_in_viewport()
+    replace_file(scheduler, "form-news", before)
+    expect(news).to_be_hidden()
+    (scheduler.jobs / "form-news.json").unlink()
+    expect(news).to_contain_text("The file of form-news was removed by somebody else meanwhile")
+    expect(news.locator("button")).to_have_count(0)
+
+    expect(page.locator("#jobs-edit-command textarea")).to_have_value("echo mine")
+
+
+def test_an_own_save_is_no_news(visit, scheduler):
+    def is_saved(command: str) -> bool:
+        return bool(written(scheduler, "form-own")["command"] == command)
+
+    scheduler.job("form-own", "echo first")
+    page = visit().open("/?view=edit&job=form-own")
+    page.evaluate(
+        """() => new MutationObserver(() => {
+            const news = document.querySelector("#jobs-edit-news .notice");
+            if (news && !news.hidden) window.flashed = true;
+        }).observe(document, { childList: true, subtree: true, attributes: true })"""
+    )
+    for command in ("echo second", "echo third"):
+        fill(page, "edit", command=command)
+        save(page)
+        wait_for(partial(is_saved, command), "the save")
+        version = hashlib.sha256((scheduler.jobs / "form-own.json").read_bytes()).hexdigest()
+        expect(page.locator("#jobs-edit-news .notice")).to_have_attribute("data-version", version)
+
+    assert not page.evaluate("() => window.flashed")
 
 
 def test_a_file_that_is_no_json_is_shown_with_what_is_wrong_and_without_a_form(visit):

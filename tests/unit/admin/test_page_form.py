@@ -22,10 +22,13 @@ from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import JobConfig
 from admin_ui.overview import REFUSED_AFTER, refusals
 from admin_ui.page import fields, form_html
+from admin_ui.page.address import Address
 from admin_ui.page.conflict import MOST_LINES, conflict, newer_document
 from admin_ui.page.fields import FIELDS, Kind
+from admin_ui.page.form import FormView
 from admin_ui.page.form_save import save
 from admin_ui.page.job_state import is_waiting, state
+from admin_ui.page.markup import NOTHING
 from admin_ui.page.preview import PRESETS, no_preview, preview
 from admin_ui.scheduler_state import ConfigProblem
 from tests.strategies import job_documents
@@ -384,6 +387,28 @@ def test_an_invalid_file_says_what_is_wrong_and_shows_a_form_only_for_an_object(
     assert "data-no-form" in form_html.about(no_json, {}) and "{ &lt;b&gt;" in form_html.about(no_json, {})
     assert "data-no-form" not in form_html.about(wrong, {}) and "schedule: wrong" in form_html.about(wrong, {})
     assert "Invalid" in state(wrong, seen(), None)
+
+
+def test_news_of_a_file_name_its_version_and_what_a_save_will_do():
+    changed, removed = form_html.news("job", job_file()), form_html.news("job", None)
+
+    assert f'data-version="{"0" * 64}" hidden' in changed and "jobs/job.json was changed" in changed
+    assert "both versions are shown" in changed and 'data-do="load"' in changed
+    assert 'data-version="" hidden' in removed and "The file of job was removed" in removed
+    assert "it can be made anew" in removed and "<button" not in removed
+
+
+def test_an_open_form_is_told_of_its_file_as_it_is_at_each_look(service: JobManagementService):
+    view = FormView(SimpleNamespace(service=service), "edit")  # type: ignore[arg-type]
+    address = Address("edit", {"job": "job"})
+    first = service.create_job(JobConfig.from_document(PLAIN))
+    before = view.refresh(ANNA, address).values[1]
+    second = service.update_job("job", JobConfig.from_document({**PLAIN, "command": "newer"}))
+    after = view.refresh(ANNA, address).values[1]
+    service.delete_job("job")
+
+    assert f'data-version="{first.sha256}"' in before and f'data-version="{second.sha256}"' in after
+    assert view.refresh(ANNA, address).values == [NOTHING, form_html.news("job", None)]
 
 
 def test_characters_that_are_not_seen_are_told_of():
