@@ -370,17 +370,15 @@ class Runs:
                 self.pass_over(run, Reason.REMOVED if definition is None else Reason.DISABLED)
             elif policy.is_past_deadline(definition.config, now - late, now):
                 self.pass_over(run, Reason.PAST_DEADLINE, missed=True)
-            elif self.is_active(run.job_name) and self._forbids(definition):
-                if self.is_recovering(run.job_name):
-                    # What a crash left of the job is being ended: in a moment there is nothing to forbid it.
-                    heapq.heappush(self._retry_heap, (monotonic + RECOVERY_LOOK_SECONDS, run_id))
-                else:
-                    self.pass_over(run, Reason.ALREADY_RUNNING)
-            else:
+            elif self._may_overlap(definition) or not self.is_active(run.job_name):
                 self.begin(run, definition)
-
-    def _forbids(self, definition: Definition) -> bool:
-        return definition.config.concurrency_policy is ConcurrencyPolicy.FORBID
+            elif self.is_recovering(run.job_name):
+                # What a crash left of the job is being ended: in a moment no policy has anything to say.
+                heapq.heappush(self._retry_heap, (monotonic + RECOVERY_LOOK_SECONDS, run_id))
+            elif definition.config.concurrency_policy is ConcurrencyPolicy.REPLACE:
+                self.pass_over(run, Reason.REPLACED)  # what goes began after the attempt that this one repeats
+            else:
+                self.pass_over(run, Reason.ALREADY_RUNNING)
 
     def _wait_for_retry(self, run: Run) -> None:
         wait = (run.since - self._clock.now()).total_seconds()

@@ -1043,6 +1043,26 @@ def test_a_retry_never_replaces_a_newer_scheduled_run(tmp_path):
     assert [line["status"] for line in play(tmp_path, story).lines("job_complete")] == ["timeout"]
 
 
+@pytest.mark.parametrize(("policy", "reason"), [("replace", "replaced"), ("forbid", "already_running")])
+def test_a_retry_does_not_end_a_run_that_was_requested_meanwhile(tmp_path, policy, reason):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *", concurrency_policy=policy, retries={"initial_delay_seconds": 5})
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        world.request("r2.json")
+        await world.step()
+        world.clock.advance(6)
+        await world.step()
+        await world.finish(world.running[0])
+
+    world = play(tmp_path, story)
+
+    assert [line["status"] for line in world.lines("job_complete")] == ["failure", "success"]
+    assert [line["reason"] for line in world.lines("job_skipped")] == [reason]
+
+
 def test_superseded_retries_do_not_pile_up(tmp_path):
     async def story(world):
         world.job(schedule="* * * * *", retries={"initial_delay_seconds": 10**9, "max_delay_seconds": 10**9})
