@@ -23,8 +23,7 @@ jobs.form = (() => {
       return ["", ...values.map(() => SKIP)];
     }
     // The draft keeps the version that it began with, so that saving it over a newer one is noticed.
-    const changed = draft[0] === values[0] ? "" : " The file was changed since.";
-    const note = `Restored what you had typed (without the environment).${changed}`;
+    const note = "Restored what you had typed (without the environment).";
     const button = '<button type="button" data-do="load">Discard</button>';
     return [`<p class="notice" role="status">${note} ${button}</p>`, ...draft, SKIP];
   };
@@ -51,10 +50,13 @@ jobs.form = (() => {
 
   // Saving
   let savedKey = "";
+  const SETTLES_MS = 5000; // a look may have found what is being saved before its answer is here, or not yet
+  let quietUntil = 0;
   const saving = (view, values) => {
     savedKey = key(view);
     const version = over === null ? values[0] : over;
     over = null;
+    quietUntil = Date.now() + SETTLES_MS;
     return [version, ...values.slice(1)];
   };
   const save = () => current() && part(current(), "save").click();
@@ -68,6 +70,15 @@ jobs.form = (() => {
     if (!(await jobs.ask(title, text, "Write", true))) return;
     over = button.dataset.version;
     save();
+  };
+
+  // What the last look found is news if the form holds another version. Both are told already where they stand in conflict.
+  const tellNews = (view) => {
+    const news = part(view, "news").querySelector("[data-version]");
+    if (!news) return;
+    const held = part(view, "version").querySelector("textarea, input").value;
+    const isOwn = news.dataset.version === held || Date.now() < quietUntil;
+    news.hidden = !held || isOwn || Boolean(part(view, "answer").querySelector(".conflict"));
   };
 
   const unfold = (view, open) => part(view, "fold").querySelector("button").setAttribute("aria-expanded", String(open));
@@ -141,13 +152,14 @@ jobs.form = (() => {
     part(view, "passed").click();
   };
   // On a slow machine Gradio draws a form over several frames, in no certain order.
-  const isDrawn = (view) => ["answer", "preview", "timezone"].every((name) => part(view, name));
+  const isDrawn = (view) => ["answer", "news", "preview", "timezone", "version"].every((name) => part(view, name));
   jobs.touch(() => {
     const view = current();
     if (!view || !isDrawn(view)) return;
     offerZones(view);
     takeAnswer(view);
     showMessages(view);
+    tellNews(view);
     askNext(view);
   });
 
