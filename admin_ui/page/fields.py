@@ -152,6 +152,27 @@ def removed(document: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     return [key for key in TOP if key in base and key not in document]
 
 
+def unknown(document: Mapping[str, Any]) -> list[str]:
+    """Return the keys that no definition has, one within `retries` as `retries.max_attempt`."""
+    properties = job_schema()["properties"]
+    retries = document.get("retries")
+    inner = retries if isinstance(retries, Mapping) else {}
+    parts = properties["retries"]["properties"]
+    return [
+        *(key for key in document if key not in properties),
+        *(f"retries.{key}" for key in inner if key not in parts),
+    ]
+
+
+def without_unknown(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition without the keys that none has."""
+    strange = unknown(document)
+    kept = {key: value for key, value in document.items() if key not in strange}
+    if isinstance(kept.get("retries"), Mapping):
+        kept["retries"] = {key: value for key, value in kept["retries"].items() if f"retries.{key}" not in strange}
+    return kept
+
+
 def by_field(errors: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Return the messages for the form's fields, and those for what it does not show."""
     placed: dict[str, str] = {}

@@ -12,6 +12,7 @@ from gradio.components import Component
 
 from admin_ui.auth import User
 from admin_ui.errors import ConflictError, JobAlreadyExistsError, JobNotFoundError, ValidationError
+from admin_ui.escapes import visible
 from admin_ui.overview import known_zone
 from admin_ui.page import fields, form_html
 from admin_ui.page.address import Address, link
@@ -25,6 +26,7 @@ from admin_ui.page.preview import no_preview, presets, preview
 from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, Shown, Tools, area
 
 SECONDS_WAITING = 0.5
+LONGEST_NAMES = 300
 Input = gr.Textbox | gr.Checkbox | gr.Radio
 
 
@@ -57,6 +59,7 @@ class FormView:
                     self._version = gr.Textbox(elem_id=self._id("version"), interactive=True)
                     self._opened = gr.Textbox(elem_id=self._id("opened"), interactive=True)
                 self._inputs = self._build_inputs()
+                self._drop = gr.Checkbox(visible=False, interactive=True, elem_id=self._id("drop"))
                 self._answer = self._area("answer")
                 with gr.Row(elem_classes="job-save"):
                     button = gr.Button(label, variant="primary", elem_id=self._id("save"))
@@ -70,6 +73,7 @@ class FormView:
             self._opened,
             self._preview,
             self._fold,
+            self._drop,
         ]
         self.opened: Sequence[Component] = [*own, *self._inputs.values(), *([self._job] if self._editing else [])]
         self.live: Sequence[Component] = [self._state, self._news]
@@ -175,10 +179,10 @@ class FormView:
             trigger_mode="always_last",
             **AT_ONCE,
         )
-        said_and = [self._tools.said, self._tools.go, self._version, self._answer]
+        said_and = [self._tools.said, self._tools.go, self._version, self._answer, self._about, self._drop]
         button.click(
             handlers.acting(self._save, outputs=len(said_and) - 1),
-            [self._version, *inputs],
+            [self._version, self._drop, *inputs],
             said_and,
             js=f"(...values) => jobs.form.saving('{self.name}', values)",
             **AT_ONCE,
@@ -207,7 +211,7 @@ class FormView:
         values = [zone if name == "timezone" else text for name, text in texts.items()]
         look = self._preview_of(texts["schedule"], texts["timezone"])
         fold = form_html.fold(self.name, document)
-        return [about, NOTHING, NOTHING, version, secrets.token_hex(4), look, fold, *values]
+        return [about, NOTHING, NOTHING, version, secrets.token_hex(4), look, fold, _drop(document), *values]
 
     def _own_zone(self) -> str:
         return known_zone(self._service.overview().scheduler.timezone)
@@ -235,10 +239,10 @@ class FormView:
 
     # Saving
 
-    def _save(self, user: User, version: str | None, *values: Any) -> list[Any]:
+    def _save(self, user: User, version: str | None, drop_unknown: bool, *values: Any) -> list[Any]:
         form = {field.name: text or "" for field, text in zip(FIELDS, values, strict=True)}
         try:
-            file = save(self._service, self._tools.audit, user, form, version or "")
+            file = save(self._service, self._tools.audit, user, form, version or "", drop_unknown=drop_unknown)
         except ValidationError as error:
             return self._refused(form_html.problems(error.errors))
         except JobAlreadyExistsError as error:
@@ -249,7 +253,15 @@ class FormView:
             return self._refused(conflict(error, fields.merged(fields.read(form, newer)[0], newer)))
         news = "Nothing to save: jobs/{} says this already" if file.sha256 == version else "jobs/{} written"
         go = gr.skip() if self._editing else link("edit", job=file.name)
-        return [said(html(news, file.file)), go, file.sha256, form_html.saved()]
+        document = file.document or {}
+        about = form_html.about(file, fields.shown(document))
+        return [said(html(news, file.file)), go, file.sha256, form_html.saved(), about, _drop(document)]
 
     def _refused(self, why: Html) -> list[Any]:
-        return [gr.skip(), gr.skip(), gr.skip(), why]
+        return [gr.skip(), gr.skip(), gr.skip(), why, gr.skip(), gr.skip()]
+
+
+def _drop(document: Mapping[str, Any]) -> gr.Checkbox:
+    """Return the choice to remove keys that no definition has: no input shows them, and none may stay."""
+    names = ", ".join(visible(key) for key in fields.unknown(document))[:LONGEST_NAMES]
+    return gr.Checkbox(value=False, visible=bool(names), label=f"Remove unknown keys: {names}")

@@ -9,7 +9,7 @@ from admin_ui.escapes import visible
 from admin_ui.job_files import JobFile
 from admin_ui.page.address import link
 from admin_ui.page.conflict import LOAD
-from admin_ui.page.fields import FIELDS, NEEDED, by_field
+from admin_ui.page.fields import FIELDS, NEEDED, by_field, unknown
 from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.schema import job_schema
 
@@ -97,8 +97,9 @@ def about(file: JobFile, form: Mapping[str, object]) -> Html:
     if file.config is not None:
         return hidden
     errors = join(html("<li>{}</li>", f"{key}: {text}" if key else text) for key, text in (file.errors or {}).items())
+    strange = ", where unknown keys can be removed" if unknown(file.document or {}) else ""
     advice = (
-        "Put it right below; the rest of the file stays as it is."
+        f"Put it right below{strange}; the rest of the file stays as it is."
         if file.document is not None
         else "It cannot be edited here. Mend it with an editor on the jobs folder, or delete the job and make it anew."
     )

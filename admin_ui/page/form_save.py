@@ -17,27 +17,40 @@ from admin_ui.schema import problems
 LONGEST_TOLD = 1000
 
 
-def save(service: JobManagementService, audit: AuditLog, user: User, form: fields.Form, version: str) -> JobFile:
+def save(
+    service: JobManagementService,
+    audit: AuditLog,
+    user: User,
+    form: fields.Form,
+    version: str,
+    *,
+    drop_unknown: bool = False,
+) -> JobFile:
     """Return the file as it is then. It is a new one if `version`, the sha256 that the form came from, is empty.
 
-    Where nothing changed, nothing is written. Raises ValidationError with a message for each wrong field,
-    JobAlreadyExistsError, ConflictError, StorageError; then nothing was written, either.
+    `drop_unknown` removes the keys that no definition has. Where nothing changed, nothing is written.
+    Raises ValidationError with a message for each wrong field, JobAlreadyExistsError, ConflictError, StorageError;
+    then nothing was written, either.
     """
     current = _current(service, form["name"], version) if version else None
-    base = (current and current.document) or {}
+    found = (current and current.document) or {}
+    base = fields.without_unknown(found) if drop_unknown else found
     document, errors = fields.read(form, base)
     errors = problems(fields.merged(document, base)) | errors
     if errors:
         raise ValidationError(errors)
     changed = differences(base, document)
-    if current is not None and not changed:
+    dropped = fields.unknown(found) if drop_unknown else []
+    if current is not None and not (changed or dropped):
         return current
     config = JobConfig.from_document(document)
     action = "create_job" if current is None else "update_job"
-    with audit.change(user, action, config.name, {"changed": changed}):
+    # Only the names: what stands under a misspelt key may be a secret, too.
+    details = {"changed": changed} | ({"dropped": dropped} if dropped else {})
+    with audit.change(user, action, config.name, details):
         if current is None:
             return service.create_job(config)
-        remove = fields.removed(document, base)
+        remove = [*fields.removed(document, base), *dropped]
         return service.update_job(config.name, config, expected_sha256=version, remove=remove)
 
 

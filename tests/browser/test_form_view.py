@@ -423,6 +423,24 @@ def test_a_file_with_a_wrong_field_can_be_put_right(visit, scheduler):
     assert written(scheduler, "form-wrong")["timeout_seconds"] == 90
 
 
+def test_unknown_keys_can_be_removed(visit, scheduler):
+    scheduler.job("form-strange")
+    strange = {**written(scheduler, "form-strange"), "<img src=x>": 1, "timeout_second": 90}
+    replace_file(scheduler, "form-strange", strange)
+    page = visit().open("/?view=edit&job=form-strange")
+    expect(page.locator("#jobs-edit-about")).to_contain_text("timeout_second: unknown key; did you mean")
+    expect(page.locator("#jobs-edit-about")).to_contain_text("Put it right below, where unknown keys can be removed;")
+    save(page)
+    expect(page.locator("#jobs-edit-answer")).to_contain_text("timeout_second: unknown key")
+    page.get_by_label("Remove unknown keys: <img src=x>, timeout_second").check()
+    save(page)
+
+    expect(page.locator("#jobs-said")).to_contain_text("jobs/form-strange.json written")
+    expect(page.locator("#jobs-edit-about .trouble, #jobs-edit-drop")).to_have_count(0)
+    del strange["<img src=x>"], strange["timeout_second"]
+    assert written(scheduler, "form-strange") == strange
+
+
 def test_a_job_that_is_not_there_is_said_and_another_can_be_chosen(visit):
     page = visit().open("/?view=edit&job=never-was")
     expect(page.locator("#jobs-edit-about [role=alert]")).to_contain_text("There is no job called never-was")

@@ -273,6 +273,38 @@ def test_a_value_of_the_wrong_type_is_a_change_once_it_is_put_right(
     assert save(service, audit, ANNA, form, file.sha256 or "").config == JobConfig.from_document(PLAIN)
 
 
+STRANGE = {**PLAIN, "enviroment": {"TOKEN": "hush"}, "retries": {"max_attempts": 2, "max_attempt": 3}}
+
+
+def test_keys_that_no_definition_has_go_if_that_is_asked_for_and_all_else_stays(
+    service: JobManagementService, audit: AuditLog, tmp_path: Path
+):
+    (tmp_path / "jobs" / "job.json").write_text(json.dumps({"$schema": "x", **STRANGE}))
+    file = service.get_job("job")
+    form = form_of(STRANGE, command="other")
+    with pytest.raises(ValidationError) as refused:
+        save(service, audit, ANNA, form, file.sha256 or "")
+    save(service, audit, ANNA, form, file.sha256 or "", drop_unknown=True)
+
+    assert set(refused.value.errors) == {"enviroment", "retries.max_attempt"}
+    assert json.loads((tmp_path / "jobs" / "job.json").read_text()) == {
+        "$schema": "x",
+        **PLAIN,
+        "command": "other",
+        "retries": {"max_attempts": 2},
+    }
+    assert lines(tmp_path)[0]["details"]["dropped"] == ["enviroment", "retries.max_attempt"]
+    assert "hush" not in json.dumps(lines(tmp_path))
+
+
+def test_where_no_key_is_unknown_none_is_removed(service: JobManagementService, audit: AuditLog, tmp_path: Path):
+    service.create_job(JobConfig.from_document(PLAIN))
+    file = service.get_job("job")
+
+    assert save(service, audit, ANNA, form_of(PLAIN), file.sha256 or "", drop_unknown=True) == file
+    assert lines(tmp_path) == []
+
+
 def test_without_an_audit_log_nothing_is_written(service: JobManagementService, tmp_path: Path):
     (tmp_path / "audit").write_text("no folder")
 
