@@ -14,8 +14,11 @@ ZONES = Html(
 )
 
 
-def header(user: User, address: Address, sign_out: str) -> Html:
-    """Return the header of the view that an address names; `sign_out` is the path that ends the session, if any."""
+def header(user: User, address: Address, job_name: str | None, sign_out: str) -> Html:
+    """Return the header of the view that an address names; `sign_out` is the path that ends the session, if any.
+
+    `job_name` is the job that the view is about: of a run, the address does not say it, but the tab's title does.
+    """
     links = join(
         html(
             '<a href="{}"{}>{}</a>',
@@ -27,9 +30,10 @@ def header(user: User, address: Address, sign_out: str) -> Html:
     )
     leave = html('<form method="post" action="{}"><button>Sign out</button></form>', sign_out) if sign_out else NOTHING
     return html(
-        '<h1 class="hidden-text">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
+        '<h1 class="hidden-text" data-job="{}">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
         '<div class="aside">{}'
         '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}</div></div>',
+        job_name or "",
         dict(VIEWS).get(address.view, "Edit job"),
         links,
         ZONES,

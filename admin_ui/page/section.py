@@ -58,14 +58,15 @@ def first_view(
 ) -> Html:
     """Return the first view as plain HTML, of the others only the header; never raises AdminError."""
     address = parse(query)
+    action, job_name = viewed(address)
     table = MOMENT
     if address.view == FIRST_VIEW:
-        told = looks.loaded(user, *viewed(address))
+        told = looks.loaded(user, action, job_name)
         try:
             table = join([NOTHING if told else _not_told(), jobs_html(service, audit, address)])
         except AdminError as error:
             table = _trouble(str(error))
-    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, sign_out), table)
+    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, job_name, sign_out), table)
 
 
 class _Section:
@@ -141,13 +142,15 @@ class _Section:
 
     def _open(self, view: View, user: User, address: Address) -> list[Any]:
         """Fill a view as the address has it, and its inputs."""
-        told = self._looks.opened(user, *view.viewed(address), address.get("run"))
+        action, job_name = view.viewed(address)
+        told = self._looks.opened(user, action, job_name, address.get("run"))
         trouble = NOTHING if told else _not_told()
         try:
             opened = list(view.open(user, address))
         except AdminError as error:
             opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
-        return [header(user, address, self._sign_out), *opened, *self._live(view, user, address, {}, trouble)]
+        head = header(user, address, job_name, self._sign_out)
+        return [head, *opened, *self._live(view, user, address, {}, trouble)]
 
     def _live(self, view: View, user: User, address: Address, seen: dict[str, str], trouble: Html) -> list[Any]:
         """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent."""

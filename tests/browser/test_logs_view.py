@@ -174,7 +174,7 @@ def test_hostile_output_is_shown_as_text_and_does_nothing(visit, scheduler):
     expect(page.locator("#jobs-logs-head .cause")).to_have_text(r"<b>bad</b> \x1b[31m${document.title=1}")
     page.goto("/?view=logs&job=hostile&find=evil")
     expect(page.locator("#jobs-logs-entries mark").first).to_have_text("evil")
-    assert page.title() == "Jobs"
+    assert "evil" not in page.title()
     assert page.locator("#jobs-logs img, #jobs-logs script, #jobs-logs b").count() == 0
 
 

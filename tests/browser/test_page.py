@@ -34,6 +34,23 @@ def test_an_address_shows_the_same_thing_in_another_window_and_after_a_reload(vi
     assert page.url.endswith("?view=history&job=import-orders&status=failure")
 
 
+def test_the_title_names_the_job_the_run_and_the_view_and_nothing_that_is_no_name(visit, scheduler):
+    scheduler.job("titled", "echo done")
+    scheduler.run("titled", "titled-q")
+    run_id = scheduler.line("job_start", job_name="titled")["run_id"]
+    page = visit().open("/")
+    expect(page).to_have_title("Jobs")
+    for address, title in {
+        "/?view=jobs&job=titled": "titled · Jobs",
+        "/?view=history&job=titled": "titled · History · Jobs",
+        f"/?view=logs&run={run_id}": f"titled · {run_id} · Logs · Jobs",
+        "/?view=edit&job=titled": "titled · Edit job · Jobs",
+        "/?view=history&job=evil%20%3Cb%3E%E2%80%AE": "History · Jobs",
+    }.items():
+        page.evaluate("(address) => jobs.go(address)", address.removeprefix("/"))
+        expect(page).to_have_title(title)
+
+
 @pytest.mark.parametrize("address", ["/?view=nothing", "/?view=jobs&page=x&page=y", "/?" + "a=1&" * 500, "/?view=%00"])
 def test_an_address_that_nobody_made_leads_to_the_first_view(visit, address):
     page = visit().open(address)

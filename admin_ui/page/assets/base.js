@@ -182,6 +182,16 @@ const jobs = (() => {
     localStorage.setItem("jobs-zone", event.target.value);
     tellAll();
   });
+  // The tab's title, which is ours to set only on a page of our own. Of an address, only names get into it.
+  const tellTitle = () => {
+    const head = document.querySelector("#jobs-first h1, #jobs.alone #jobs-header h1");
+    if (!head) return;
+    const named = (text) => (/^[A-Za-z0-9_-]{1,128}$/.test(text || "") ? text : "");
+    const run = named(value("run"));
+    const job = named(run ? head.dataset.job : value("job"));
+    const title = [...new Set([job, run, head.textContent, "Jobs"])].filter(Boolean).join(" · ");
+    if (document.title !== title) document.title = title;
+  };
   const chooseZone = () => {
     document.querySelectorAll("#jobs-zone").forEach((select) => {
       const chosen = localStorage.getItem("jobs-zone") || "utc";
@@ -304,6 +314,7 @@ const jobs = (() => {
       stamped();
       told();
       chooseZone();
+      tellTitle();
       tellAll();
       touches.forEach((act) => act());
     });
