@@ -57,11 +57,11 @@ def choose_password(action: str, go_on: str, shortest: int, problem: str = "") -
     return _form("Choose a password", action, _new_fields(problem), "Save and go on", problem, note, go_on)
 
 
-def change_password(action: str, shortest: int, problem: str = "") -> str:
-    """Return the form for another password."""
+def change_password(action: str, back: str, shortest: int, problem: str = "") -> str:
+    """Return the form for another password, and the way `back` without one."""
     fields = _field("password", "Current password", "current-password", problem, focus=True) + _new_fields(problem)
     note = f"At least {shortest} characters. Every other browser is signed out."
-    return _form("Change the password", action, fields, "Save", problem, note, "")
+    return _form("Change the password", action, fields, "Save", problem, note, "", back)
 
 
 def _new_fields(problem: str) -> str:
@@ -80,16 +80,19 @@ def _field(name: str, label: str, complete: str, problem: str, *, focus: bool = 
     )
 
 
-def _form(title: str, action: str, fields: str, button: str, problem: str, note: str, go_on: str) -> str:
+def _form(
+    title: str, action: str, fields: str, button: str, problem: str, note: str, go_on: str, back: str = ""
+) -> str:
     alert = f'<p class="bad" id="problem" role="alert">{escape(problem)}</p>' if problem else ""
     told = f"<p>{escape(note)}</p>" if note else ""
     # The name is for password managers, which keep a password by user.
     hidden = '<input name="username" value="admin" autocomplete="username" type="text" hidden readonly>'
     onward = f'<input type="hidden" name="next" value="{escape(go_on, quote=True)}">' if go_on else ""
+    leave = f'<p><a href="{escape(back, quote=True)}">Back to the jobs</a></p>' if back else ""
     return _page(
         title,
         f'{told}{alert}<form method="post" action="{escape(action, quote=True)}">'
-        f"{hidden}{onward}{fields}<button>{button}</button></form>",
+        f"{hidden}{onward}{fields}<button>{button}</button></form>{leave}",
     )
 
 

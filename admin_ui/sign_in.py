@@ -85,7 +85,7 @@ class SignIn:
     async def password_page(self, request: Request) -> Response:
         """Show the form for another password."""
         require_role(get_user_from_request(request), self._settings.role)
-        return html(pages.change_password(self._url("/password"), SHORTEST))
+        return self._change_form()
 
     async def change_password(self, request: Request) -> Response:
         """Change the password; this browser stays signed in."""
@@ -98,7 +98,7 @@ class SignIn:
         try:
             token = await self._audited(user, "change_password", change)
         except (SignInRefused, ValidationError, StorageError) as error:
-            return html(pages.change_password(self._url("/password"), SHORTEST, _text(error)), _status(error))
+            return self._change_form(error)
         return self._signed_in(request, token, "/")
 
     async def _sign_in(self, request: Request, fields: dict[str, str], go_on: str) -> Response:
@@ -155,6 +155,10 @@ class SignIn:
         if isinstance(error, SignInRefused) and error.wait_seconds:
             response.headers["retry-after"] = str(int(error.wait_seconds) + 1)
         return response
+
+    def _change_form(self, error: Exception | None = None) -> Response:
+        problem, status = (_text(error), _status(error)) if error else ("", 200)
+        return html(pages.change_password(self._url("/password"), self._url("/"), SHORTEST, problem), status)
 
     def _signed_in(self, request: Request, token: str, go_on: str) -> Response:
         response = RedirectResponse(self._url(go_on), 303)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from admin_ui.auth import User
 from admin_ui.page.address import Address, link
 from admin_ui.page.markup import NOTHING, Html, html, join
@@ -14,8 +16,16 @@ ZONES = Html(
 )
 
 
-def header(user: User, address: Address, job_name: str | None, sign_out: str) -> Html:
-    """Return the header of the view that an address names; `sign_out` is the path that ends the session, if any.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where somebody can end the session (by POST) and change the password; empty where that is not this service's."""
+
+    sign_out: str = ""
+    password: str = ""
+
+
+def header(user: User, address: Address, job_name: str | None, account: Account) -> Html:
+    """Return the header of the view that an address names.
 
     `job_name` is the job that the view is about: of a run, the address does not say it, but the tab's title does.
     """
@@ -28,15 +38,17 @@ def header(user: User, address: Address, job_name: str | None, sign_out: str) ->
         )
         for name, label in VIEWS
     )
-    leave = html('<form method="post" action="{}"><button>Sign out</button></form>', sign_out) if sign_out else NOTHING
+    leave = html('<form method="post" action="{}"><button>Sign out</button></form>', account.sign_out)
+    change = html('<a href="{}">Password</a>', account.password)
     return html(
         '<h1 class="hidden-text" data-job="{}">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
         '<div class="aside">{}'
-        '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}</div></div>',
+        '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}{}</div></div>',
         job_name or "",
         dict(VIEWS).get(address.view, "Edit job"),
         links,
         ZONES,
         user.username,
-        leave,
+        change if account.password else NOTHING,
+        leave if account.sign_out else NOTHING,
     )

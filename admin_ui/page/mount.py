@@ -9,10 +9,11 @@ from starlette.types import Scope
 from admin_ui.auth import USER_KEY
 from admin_ui.page import assets
 from admin_ui.page.first_look import FirstLook
+from admin_ui.page.header import Account
 from admin_ui.page.looks import Looks
 from admin_ui.page.section import create_jobs_section, first_view
 from admin_ui.page.theme import theme
-from admin_ui.settings import AuthMode
+from admin_ui.settings import AuthMode, Settings
 
 SESSIONS_KEPT = 50
 """Gradio keeps some 400 KB for each page that was opened; the longest unused go. So many admins may look at once."""
@@ -25,15 +26,15 @@ QUEUE_SECONDS = 0.05
 def mount_page(app: FastAPI) -> None:
     """Mount the page at "/" of an application that `create_app` made; its guard comes in front afterwards."""
     settings, service, audit = app.state.settings, app.state.service, app.state.audit
-    sign_out = f"{settings.root_path}/sign-out" if settings.auth_mode is AuthMode.PASSWORD else ""
+    account = account_of(settings)
     looks = Looks(audit)
     with gr.Blocks(analytics_enabled=False, title="Jobs", fill_width=True) as page:
-        create_jobs_section(service, audit, role=settings.role, open=True, sign_out=sign_out, looks=looks)
+        create_jobs_section(service, audit, role=settings.role, open=True, account=account, looks=looks)
 
     def render(scope: Scope) -> str:
         user = scope.get(USER_KEY)
         query = scope["query_string"].decode("latin-1")
-        return first_view(user, service, audit, looks, query, sign_out) if user else ""
+        return first_view(user, service, audit, looks, query, account) if user else ""
 
     page.state_session_capacity = SESSIONS_KEPT
     page.queue(max_size=WAITING, api_open=False)
@@ -54,3 +55,11 @@ def mount_page(app: FastAPI) -> None:
         theme=theme(),
     )
     app.add_middleware(FirstLook, path=settings.root_path + "/", head=assets.head(), render=render)
+
+
+def account_of(settings: Settings) -> Account:
+    """Return what of the sign-in is this service's own: nothing behind a proxy or with an application's tokens."""
+    if settings.auth_mode is not AuthMode.PASSWORD:
+        return Account()
+    password = "" if settings.password_hash else f"{settings.root_path}/password"  # that one is changed where it is set
+    return Account(f"{settings.root_path}/sign-out", password)

@@ -18,7 +18,7 @@ from admin_ui.page.alarm import of_the_scheduler
 from admin_ui.page.awaited import Awaited
 from admin_ui.page.form import FormView
 from admin_ui.page.handlers import Handlers
-from admin_ui.page.header import header
+from admin_ui.page.header import Account, header
 from admin_ui.page.history import HistoryView
 from admin_ui.page.jobs import JobsView, jobs_html, viewed
 from admin_ui.page.logs import LogsView
@@ -39,22 +39,22 @@ def create_jobs_section(
     *,
     role: str = "admin",
     open: bool = False,
-    sign_out: str = "",
+    account: Account | None = None,
     looks: Looks | None = None,
 ) -> gr.Accordion:
     """Create the section in the current Blocks: collapsed, as a part of a larger page has it, unless `open`.
 
     The page around it needs `assets.head()` in its head, and the guard, or another setter of the user, in front.
-    `sign_out` is the path that ends the session, if there is one; `looks` is that of `first_view`, if that is used.
+    `account` is where this service's own sign-in is used; `looks` is that of `first_view`, if that is used.
     """
     section: gr.Accordion = gr.Accordion(LABEL, open=open, elem_id="jobs", elem_classes="alone" if open else None)
     with section:
-        _Section(service, audit, role, sign_out, looks or Looks(audit)).build()
+        _Section(service, audit, role, account or Account(), looks or Looks(audit)).build()
     return section
 
 
 def first_view(
-    user: User, service: JobManagementService, audit: AuditLog, looks: Looks, query: str, sign_out: str
+    user: User, service: JobManagementService, audit: AuditLog, looks: Looks, query: str, account: Account
 ) -> Html:
     """Return the first view as plain HTML, of the others only the header; never raises AdminError."""
     address = parse(query)
@@ -66,16 +66,18 @@ def first_view(
             table = join([NOTHING if told else _not_told(), jobs_html(service, audit, address)])
         except AdminError as error:
             table = _trouble(str(error))
-    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, job_name, sign_out), table)
+    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, job_name, account), table)
 
 
 class _Section:
     """The components that belong to no view. The page's script knows their ids."""
 
-    def __init__(self, service: JobManagementService, audit: AuditLog, role: str, sign_out: str, looks: Looks) -> None:
+    def __init__(
+        self, service: JobManagementService, audit: AuditLog, role: str, account: Account, looks: Looks
+    ) -> None:
         self._service = service
         self._looks = looks
-        self._sign_out = sign_out
+        self._account = account
         self._handlers = Handlers(audit, role)
         go = gr.Textbox(elem_id="jobs-go", show_label=False, container=False, interactive=True)
         tools = Tools(service, audit, looks, Awaited(service, audit), self._handlers, go, area("jobs-said"))
@@ -149,7 +151,7 @@ class _Section:
             opened = list(view.open(user, address))
         except AdminError as error:
             opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
-        head = header(user, address, job_name, self._sign_out)
+        head = header(user, address, job_name, self._account)
         return [head, *opened, *self._live(view, user, address, {}, trouble)]
 
     def _live(self, view: View, user: User, address: Address, seen: dict[str, str], trouble: Html) -> list[Any]:

@@ -306,6 +306,7 @@ def test_a_session_ends_after_its_time(tmp_path, capsys):
 def test_the_password_is_changed_with_the_old_one_and_other_browsers_are_signed_out(admin, tmp_path):
     other, _ = sign_in(admin.app)
     new = {"new_password": OWN + "2", "repeated": OWN + "2"}
+    assert '<a href="/">Back to the jobs</a>' in admin.get("/password").text
     assert admin.post("/password", data={"password": "wrong"} | new).status_code == 401
     assert admin.post("/password", data={"password": OWN} | new).status_code == 303
 
