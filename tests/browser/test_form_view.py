@@ -164,6 +164,19 @@ def test_a_wrong_value_that_is_folded_away_comes_into_view(visit):
     expect(page.locator("#jobs-new-timeout-seconds input")).to_be_focused()
 
 
+@pytest.mark.parametrize(("count", "shown"), [(1, 3), (12, 12), (40, 16)])
+def test_the_environment_is_as_high_as_its_lines_up_to_a_limit(visit, scheduler, count, shown):
+    scheduler.job(f"form-high-{count}", environment={f"NAME_{number}": "value" for number in range(count)})
+    page = visit().open(f"/?view=edit&job=form-high-{count}")
+    area = page.locator("#jobs-edit-environment textarea")
+    expect(area).to_have_value(re.compile("NAME_0"))
+    page.click("#jobs-edit-fold button")
+    lines = area.evaluate("(area) => (area.clientHeight - 16) / parseFloat(getComputedStyle(area).lineHeight)")
+    scrolls = area.evaluate("(area) => getComputedStyle(area).overflowY !== 'hidden'")
+
+    assert (round(lines), scrolls) == (shown, count > shown)
+
+
 def test_a_name_that_is_taken_asks_for_another_and_leaves_the_file(visit, scheduler):
     before = (scheduler.jobs / "rotate-keys.json").read_bytes()
     page = visit().open("/?view=new")

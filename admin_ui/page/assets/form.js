@@ -81,7 +81,18 @@ jobs.form = (() => {
     news.hidden = !held || isOwn || Boolean(part(view, "answer").querySelector(".conflict"));
   };
 
-  const unfold = (view, open) => part(view, "fold").querySelector("button").setAttribute("aria-expanded", String(open));
+  // Gradio fits a text box to its lines when it is filled, and cannot measure one that is folded away.
+  const MOST_LINES = 16; // its `max_lines` in form.py
+  const fit = (area) => {
+    const { lineHeight, paddingTop, paddingBottom } = getComputedStyle(area);
+    const most = MOST_LINES * parseFloat(lineHeight) + parseFloat(paddingTop) + parseFloat(paddingBottom);
+    area.style.overflowY = area.scrollHeight > most + 1 ? "auto" : "hidden";
+    area.style.height = `${Math.min(area.scrollHeight, most)}px`;
+  };
+  const unfold = (view, open) => {
+    part(view, "fold").querySelector("button").setAttribute("aria-expanded", String(open));
+    if (open) part(view, "more").querySelectorAll("textarea").forEach(fit);
+  };
 
   // Messages stand at their fields until these change.
   let answered = "";
