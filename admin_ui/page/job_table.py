@@ -53,17 +53,7 @@ def chips(rows: Sequence[JobRow], address: Address, failed_runs: int) -> Html:
     """Return how many jobs there are of each state, each a link to only those, and how many runs failed in 24 h."""
     found = counts(rows)
     links = [_chip(address, "", len(rows), "job" if len(rows) == 1 else "jobs")]
-    shown = (
-        State.FAILED,
-        State.INVALID,
-        State.REFUSED,
-        State.RUNNING,
-        State.QUEUED,
-        State.OK,
-        State.CANCELLED,
-        State.NEVER,
-    )
-    links += [_chip(address, each, found[each], each) for each in (*shown, State.DISABLED) if found[each]]
+    links += [_chip(address, each, found[each], each) for each in CHIPS if found[each]]
     if address.get("state") == CHANGED:
         links.append(_chip(address, CHANGED, sum(row.changed is not None for row in rows), "changed outside"))
     label = "run" if failed_runs == 1 else "runs"
