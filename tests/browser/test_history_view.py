@@ -185,6 +185,34 @@ def test_filters_stand_in_the_address_and_survive_a_reload(look):
         expect(page.locator(f"#jobs-history-{field} :is(input, textarea)")).to_have_value(shown)
 
 
+def test_who_types_into_a_choice_writes_over_what_is_chosen(look):
+    page = look()
+    job, offered = page.locator("#jobs-history-job input"), page.locator("#jobs-history-job [role=option]")
+    job.click()
+    page.keyboard.type("night")
+    expect(offered).to_have_text([re.compile("nightly")])
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"\?view=history&job=nightly$"))
+    page.focus("#jobs-history-again")
+    page.keyboard.press("Tab")
+    page.keyboard.type("many")
+    page.keyboard.press("Tab")
+    expect(page).to_have_url(re.compile(r"\?view=history&job=many$"))
+    expect(job).to_have_attribute("aria-expanded", "false")
+    expect(job).to_have_value("many")
+
+
+def test_the_list_of_a_choice_leaves_what_is_typed_in_sight(look):
+    page = look()
+    page.click("#jobs-history-job input")
+    page.keyboard.type("night")
+    field, shown = page.locator("#jobs-history-job .wrap-inner"), page.get_by_role("listbox")
+    expect(shown).to_be_visible()
+    ends, begins = (place.bounding_box() for place in (field, shown))
+    assert ends is not None and begins is not None
+    assert begins["y"] >= ends["y"] + ends["height"] - 1
+
+
 def test_a_text_is_looked_for_in_the_output_as_it_is_typed(look):
     page = look("job=nightly")
     write(page, "find", "needle")
@@ -304,7 +332,7 @@ def test_a_hostile_run_is_shown_as_text(visit):
     """UI.md 15."""
     page = visit().open("/?view=history&job=hostile")
     expect(page.locator("#jobs-history-rows")).to_contain_text("<b>bad</b> \\x1b[31m${document.title=1}")
-    assert page.title() == "Jobs"
+    assert page.title() == "hostile · History · Jobs"
 
 
 def test_what_a_person_asked_for_here_is_confirmed(visit, scheduler, admin):

@@ -213,7 +213,8 @@ const jobs = (() => {
     dialog.setAttribute("aria-labelledby", "jobs-dialog-title");
     dialog.addEventListener("close", () => {
       dialog.remove();
-      if (before && before.isConnected) before.focus();
+      // This event comes late: the browser has given the focus back, and a next key may have led it elsewhere since.
+      if (before && before.isConnected && document.activeElement === document.body) before.focus();
     });
     dialog.showModal();
   };
@@ -255,6 +256,24 @@ const jobs = (() => {
   document.addEventListener("input", ({ target }) => {
     const isText = target.matches("#jobs textarea, #jobs input[type=text], #jobs input:not([type])");
     if (isText && !pressed) target.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified" }));
+  });
+  // Who goes to a choice that can be typed into means to write over what is chosen; Gradio would look for both together.
+  // A press of the mouse puts the cursor there after the focus has come.
+  const isChoice = (target) => target.matches("#jobs input[role=combobox]");
+  const isTyped = (target) => isChoice(target) && !target.readOnly;
+  let enters = null;
+  document.addEventListener("focusin", ({ target }) => isTyped(target) && target.select());
+  document.addEventListener("mousedown", ({ target }) => (enters = target === document.activeElement ? null : target));
+  document.addEventListener("click", ({ target }) => {
+    if (target === enters && isTyped(target) && target.selectionStart === target.selectionEnd) target.select();
+  });
+  // Gradio opens the list a frame after any key: also when that was Tab, or another one just before, and has left it.
+  const closeList = (choice) => {
+    if (choice === document.activeElement) return;
+    choice.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+  };
+  document.addEventListener("focusout", ({ target }) => {
+    if (isChoice(target)) requestAnimationFrame(() => setTimeout(closeList, 0, target));
   });
   const help = () => {
     const list = element("dl", {});
