@@ -46,6 +46,22 @@ def test_a_view_is_accessible_and_as_wide_as_the_window(visit, name):
     check(page)
 
 
+def test_the_longest_name_does_not_stick_out_of_a_small_phone(visit, scheduler):
+    """UI.md 23. The section, if anything does, scrolls by itself and not with the page."""
+    name = "the_longest_name_that_a_job_can_have_is_of_this_many_characters_"
+    scheduler.job(name, "true")
+    phone = visit(viewport={"width": 375, "height": 812})
+    places = {"jobs": "#jobs-chosen", "history": "#jobs-history-rows", "logs": "#jobs-logs h2", "edit": ".file-state"}
+    for view, place in places.items():
+        page = phone.open(f"/?view={view}&job={name}")
+        expect(page.locator(place).filter(visible=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == 375, view
+        assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(jobs.byId('jobs'))") == 0, (
+            view
+        )
+    (scheduler.jobs / f"{name}.json").unlink()
+
+
 def test_a_run_with_its_output_and_a_dialog_over_it_are_accessible(visit, scheduler):
     run_id = scheduler.lines("job_complete", job_name="import-orders")[0]["run_id"]
     page = visit().open(f"/?view=logs&run={run_id}")

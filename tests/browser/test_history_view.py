@@ -390,6 +390,25 @@ def test_the_first_run_is_reached_by_keyboard_and_the_focus_is_seen(look):
     expect(page).to_have_url(re.compile(r"\?view=logs&run=bad-2"))
 
 
+@pytest.mark.parametrize("width", [375, 720, 1000, 1440])
+def test_the_tab_key_goes_through_the_filters_as_they_are_read_at_any_width(look, width):
+    """At 200 % zoom a window of 1440 pixels has 720."""
+    page = look(viewport={"width": width, "height": 900})
+    if width < 640:
+        page.click("#jobs-history-fold")
+    page.focus("#jobs-history-again")
+    places = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        places.append(
+            page.evaluate(
+                "(({x, y}) => [Math.round(y), x])(document.activeElement.closest('.block').getBoundingClientRect())"
+            )
+        )
+    assert places == sorted(places)
+    assert page.evaluate("document.activeElement.closest('#jobs-history-find') !== null")
+
+
 @pytest.mark.parametrize("query", ["", "job=nightly", "job=many&since=7d", "status=nonsense"])
 def test_a_phone_shows_it_all_without_sideways_scroll(look, query):
     """UI.md 23."""
