@@ -329,7 +329,7 @@ def test_after_a_conflict_the_newer_version_can_be_loaded(visit, scheduler):
     fill(page, "edit", command="echo mine")
     replace_file(scheduler, "form-newer", {**written(scheduler, "form-newer"), "command": "echo by hand"})
     save(page)
-    page.click("text=Load the newer version")
+    page.click("#jobs-edit-answer >> text=Load the newer version")
 
     expect(page.locator("#jobs-edit-command textarea")).to_have_value("echo by hand")
     expect(page.locator("#jobs-edit-answer .conflict")).to_have_count(0)

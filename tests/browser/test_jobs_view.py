@@ -453,28 +453,28 @@ def test_a_job_written_by_hand_appears_by_itself_and_is_told_as_changed_outside(
 
 
 def test_of_a_version_that_only_the_scheduler_refuses_the_page_says_so_and_runs_the_last_good_one(scheduler, visit):
-    scheduler.job("refused", "echo good version")
-    path = scheduler.jobs / "refused.json"
+    scheduler.job("not-taken", "echo good version")
+    path = scheduler.jobs / "not-taken.json"
     good = json.loads(path.read_text())
     worse = {"working_directory": "/no/such/directory", "command": "echo refused version", "schedule": "* * * * *"}
     path.write_text(json.dumps({**good, **worse}))
-    page = visit().open("/?view=jobs&find=refused")
-    row = row_of(page, "refused")
+    page = visit().open("/?view=jobs&find=not-taken")
+    row = row_of(page, "not-taken")
     expect(row.locator(".state")).to_have_text("refused")
     expect(row).to_contain_text("the last good version is in force")
     expect(row).to_contain_text("working_directory: expected")
     expect(row.locator("time, code")).to_have_count(0)
-    lines = page.locator("#jobs-alarm li.bad, #jobs-alarm li.warn", has_text="refused")
+    lines = page.locator("#jobs-alarm li.bad, #jobs-alarm li.warn", has_text="not-taken.json")
     expect(lines).to_have_count(1)
-    expect(lines.locator("a")).to_have_attribute("href", "?view=edit&job=refused")
+    expect(lines.locator("a")).to_have_attribute("href", "?view=edit&job=not-taken")
 
-    select(page, "refused")
+    select(page, "not-taken")
     expect(page.locator("#jobs-enable, #jobs-disable")).to_have_count(2)
     expect(page.locator("#jobs-enable:visible, #jobs-disable:visible")).to_have_count(0)
     page.click("#jobs-run")
     expect(page.locator("dialog")).to_contain_text("Its last good version starts")
     agree(page, "Run now")
-    assert scheduler.line("job_complete", job_name="refused")["stdout"] == "good version\n"
+    assert scheduler.line("job_complete", job_name="not-taken")["stdout"] == "good version\n"
     path.unlink()
 
 
