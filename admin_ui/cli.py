@@ -20,9 +20,6 @@ from admin_ui.settings import Settings, from_environment
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2
 HEALTH_TIMEOUT_SECONDS = 5
-# A browser's open event stream would hold the shutdown up for ever; a container gets 10 s by default.
-SHUTDOWN_SECONDS = 3
-
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 TRIM_BYTES = 128 << 10
 
@@ -63,27 +60,20 @@ def _start(settings: Settings) -> int:
     set_gradio_environment()
     _have_one_heap()
     # Only now: these import what reads the environment.
-    import uvicorn
+    from fastapi import FastAPI
 
     from admin_ui.app import create_app
     from admin_ui.job_management_service import JobManagementService
     from admin_ui.page.mount import mount_page
+    from admin_ui.serving import serve
 
-    service = JobManagementService(
-        settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir, keep_days=settings.keep_days
-    )
-    # The guard judges forwarded headers; uvicorn must leave them, and the address of the peer, as they are.
-    uvicorn.run(
-        create_app(settings, service=service, mount_page=mount_page),
-        host=settings.host,
-        port=settings.port,
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        ws="none",
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    return OK
+    def make_app() -> FastAPI:
+        service = JobManagementService(
+            settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir, keep_days=settings.keep_days
+        )
+        return create_app(settings, service=service, mount_page=mount_page)
+
+    return serve(make_app, settings.host, settings.port, (settings.jobs_dir, settings.logs_dir))
 
 
 def set_gradio_environment() -> None:

@@ -7,6 +7,7 @@ itself, so does the other, and the exit code is that one's.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from asyncio.subprocess import Process
@@ -19,6 +20,9 @@ TOLD_TO_END = (0, -signal.SIGTERM)
 """How a service ends that was told to: some servers raise the signal once more at the end, for their parent to see."""
 
 FAILED = 1
+
+NOT_FOR_JOBS = ("ADMIN_", "MAKE", "MFLAGS")
+"""How the names of variables begin that the admin or make(1) has use for."""
 
 
 async def main() -> int:
@@ -53,7 +57,15 @@ async def main() -> int:
 
 async def _started(module: str, verb: str) -> Process:
     # A process group of its own: the terminal's Ctrl-C comes to this program alone, which passes it on once.
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", module, verb, process_group=0)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, verb, env=_environment(module), process_group=0
+    )
+
+
+def _environment(module: str) -> dict[str, str]:
+    """Return the variables of a service: jobs see those of the scheduler, and the admin's secrets are not for them."""
+    strangers = NOT_FOR_JOBS if module == "sidecar" else ()
+    return {name: value for name, value in os.environ.items() if not name.startswith(strangers)}
 
 
 def _terminate(service: Process) -> None:

@@ -23,8 +23,10 @@ from sidecar.human import clean, count, did_you_mean, read_time, show_length, sh
 from sidecar.ledger import Ledger
 from sidecar.model import JobConfig
 from sidecar.settings import Settings
+from sidecar.uptime import stopping
 from sidecar.why import explain
 
+ABOUT_SCHEDULER_OR_FILES = (b'"event": "scheduler_', b'"event": "config_')
 PAUSE = "PAUSE"
 NOTHING = "-"
 LAST_RUN_FIELDS = (
@@ -124,6 +126,8 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
     ledger = journal.replay(log)
     last = history.newest_by_job(log, "job_complete", catalog.jobs)
     trouble = health.silence(settings.logs_dir)
+    main = list(history.entries(settings.logs_dir / journal.MAIN_LOG, ABOUT_SCHEDULER_OR_FILES))
+    draining = stopping(main) if trouble is None else None
     rows = [
         _job_document(settings, definition, ledger, last.get(name), now)
         for name, definition in sorted(catalog.jobs.items())
@@ -133,20 +137,42 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
             {"file": file, "problems": [asdict(problem) for problem in problems]}
             for file, problems in sorted(catalog.errors.items())
         ]
-        paused = is_paused(settings)
-        _print_json({"jobs": rows, "invalid_files": invalid, "paused": paused, "scheduler_silent": trouble})
+        document = {
+            "jobs": rows,
+            "invalid_files": invalid,
+            "paused": is_paused(settings),
+            "scheduler_stopping": None if draining is None else draining["timestamp"],
+            "scheduler_silent": trouble,
+        }
+        _print_json(document)
         return 0
     heading = ("JOB", "SCHEDULE", "ENABLED", "NEXT RUN", "LAST RESULT")
     for line in table([heading, *(_job_cells(row, trouble) for row in rows)]):
         print(clean(line))
+    kept = _kept_last_good(main) if trouble is None else {}
     for file, problems in sorted(catalog.errors.items()):
         more = f" (and {count(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
-        print(clean(f"INVALID {file}: {problems[0]}{more}"))
+        meanwhile = "; the last good version stays in force" if kept.get(file) else ""
+        print(clean(f"INVALID {file}: {problems[0]}{more}{meanwhile}"))
     if is_paused(settings):
         print(f"PAUSED: {settings.jobs_dir / PAUSE} holds all scheduled starts; remove it to go on")
+    if draining is not None:
+        since = show_minute(from_iso(draining["timestamp"]), ZoneInfo(settings.timezone))
+        print(clean(f"STOPPING: since {since} the scheduler lets runs end and starts none ({draining.get('reason')})"))
     if trouble is not None:
         print(clean(f"SILENT SCHEDULER: {trouble}"))
     return 0
+
+
+def _kept_last_good(main: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
+    """Return of which invalid files the working scheduler still has a good version, by what it said of them."""
+    kept: dict[str, bool] = {}
+    for line in main:
+        if line["event"] == "scheduler_started":
+            kept = {}
+        elif line["event"] in ("config_error", "config_recovered"):
+            kept[str(line.get("file"))] = line.get("kept_last_good") is True
+    return kept
 
 
 def _job_document(

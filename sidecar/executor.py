@@ -20,6 +20,8 @@ from sidecar.targets import Exit, Launch, Process, Target
 OUTPUT_CHECK_SECONDS = 1.0
 """How often the sizes of the output files are looked at."""
 
+NO_ROOM = "no room was left in the logs directory when it ended, so its output may be cut; it may have failed for that"
+
 MOST_HOLDING = 64
 """With more runs going, the output files of further ones are closed here and found again when they are needed."""
 
@@ -157,6 +159,8 @@ class JobExecutor:
         living = process.leftovers()
         captured = streams.capture(is_held=living > 0)
         status, reason = going.cause or (_own_status(config, how), None)
+        if status is Status.FAILURE and not self._outputs.has_room():
+            reason = NO_ROOM
         return _result(going, end_time, seconds, how, living, captured, status, reason)
 
     def _begin_end(self, going: Going) -> None:

@@ -44,7 +44,8 @@ def silence(logs_dir: Path) -> str | None:
     try:
         age = time.time() - (logs_dir / HEARTBEAT).stat().st_mtime
     except FileNotFoundError:
-        return f"no heartbeat in {logs_dir}: the scheduler does not run, is starting, or cannot write its journal"
+        cannot = "cannot list its jobs directory, or cannot write its journal"
+        return f"no heartbeat in {logs_dir}: the scheduler does not run, is starting, {cannot}"
     except OSError as error:
         return f"cannot look at {logs_dir / HEARTBEAT}: {error.strerror}"
     if age > STALE_SECONDS:

@@ -135,6 +135,14 @@ class Outputs:
         await self._remove_empty_directories(oldest)
         return swept
 
+    def has_room(self) -> bool:
+        """Return whether another byte could be written, as far as that can be told."""
+        try:
+            status = os.statvfs(self._root)
+        except OSError:
+            return True
+        return (status.f_bfree if os.geteuid() == 0 else status.f_bavail) > 0
+
     def _open_directory(self, job_name: str) -> int:
         path = f"{self._root}/{job_name}"
         try:

@@ -98,7 +98,7 @@ class Runs:
         if self.ledger.open.of(run.job_name) and not self._may_overlap(definition):
             self._queue(run, "waits for the run it replaces to end")
         elif self._is_full():
-            self._queue(run, f"{self._settings.max_concurrent_runs} runs are going, the most allowed at once")
+            self._queue(run, f"as many runs are going as are allowed at once ({self._settings.max_concurrent_runs})")
         else:
             self._start(run, definition)
 

@@ -263,6 +263,7 @@ class JobScheduler:
 
     def _restore(self, now: datetime) -> None:
         self.restored = True
+        self._heartbeat_at = 0.0  # it works from now on, as health is to tell
         newest = self.ledger.newest()
         if newest is not None and newest - now > WAIT_OUT:
             self._tell_jump((now - newest).total_seconds(), reanchored=True)
@@ -385,8 +386,8 @@ class JobScheduler:
     def _heartbeat(self, now: datetime) -> None:
         with contextlib.suppress(OSError):  # no descriptor is free to look with; a later heartbeat reaps them
             FAMILY.reap_orphans()
-        health.beat(self.settings.logs_dir, works=not self.logger.degraded)
-        next_run = self.agenda.next_at()
+        health.beat(self.settings.logs_dir, works=self.restored and not self.logger.degraded)
+        next_run = None if self.runs.draining else self.agenda.next_at()
         self.logger.event(
             "heartbeat",
             running=len(self.ledger.open),

@@ -5,16 +5,26 @@ Pure. The main log's signs of life are all that is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sidecar.evidence import Entry, Evidence, stamp
 from sidecar.human import show_length
 
-LIFE = ("heartbeat", "scheduler_started", "scheduler_stopping", "scheduler_stopped", "scheduler_crashed")
+TURNS = ("scheduler_started", "scheduler_stopping", "scheduler_stopped", "scheduler_crashed")
+LIFE = ("heartbeat", *TURNS)
 
 SILENCE = timedelta(seconds=90)
 """Three heartbeats. Without a sign of life for so long the scheduler did not work."""
+
+
+def stopping(main: Iterable[Entry]) -> Entry | None:
+    """Return the line by which the scheduler said that it stops if it has not said since that it has: it drains."""
+    turn = None
+    for line in main:
+        if line["event"] in TURNS:
+            turn = line
+    return turn if turn is not None and turn["event"] == "scheduler_stopping" else None
 
 
 def what_held_it_up(e: Evidence, at: datetime) -> Iterator[str]:

@@ -17,7 +17,7 @@ from sidecar.errors import Problem, ScheduleError
 from sidecar.evidence import MINUTE, Entry, Evidence, began_at, first_of, is_in, previous, stamp, time_in
 from sidecar.human import Moment, clean, count, show_length
 from sidecar.model import Reason, Status, Trigger
-from sidecar.uptime import what_held_it_up
+from sidecar.uptime import stopping, what_held_it_up
 
 AROUND = timedelta(minutes=5)
 """Requests that came so close to the time are mentioned."""
@@ -33,10 +33,15 @@ MOST_PROBLEMS = 5
 def explain(e: Evidence, moment: Moment | None = None) -> list[str]:
     """Return why the job did or did not run in the minute of `moment`; without one, at its latest scheduled time.
 
+    And, without one, what became of the newest request since then.
+
     The first line names what is asked, each further one is a sentence or two, safe to print on a terminal.
     """
+    newest = _newest_request(e) if moment is None else None
     moment = moment or _latest(e)
     lines = [f"{e.job_name}:"] if moment is None else _answer(e, moment)
+    if newest is not None:
+        lines += [line for line in [_request(e, newest)] if line not in lines]
     outlook = _no_definition(e) if e.definition is None else _what_comes(e)
     return [clean(line) for line in (*lines, *(line for line in outlook if line not in lines))]
 
@@ -347,7 +352,7 @@ def _unaccounted(e: Evidence, at: datetime) -> Iterator[str]:
     due = e.due(scheduled)
     deadline = due + max(policy.ON_TIME, timedelta(seconds=definition.config.starting_deadline_seconds))
     yield from _after_a_gap(e, schedule, scheduled)
-    if e.silence is not None:
+    if e.silence is not None or stopping(e.main) is not None:
         yield from what_held_it_up(e, at)
         if e.now < deadline:
             yield f"A scheduler that starts before {e.second(deadline)} still runs it, if no later time has come."
@@ -436,6 +441,9 @@ def _what_comes(e: Evidence) -> Iterator[str]:
     if not definition.config.enabled:
         yield _disabled(definition)
         return
+    with_stopping = (
+        "" if e.silence or stopping(e.main) is None else ", but the scheduler is stopping and starts nothing"
+    )
     with_silence = "" if e.silence is None else f", but the scheduler gives no sign of life: {e.silence}"
     with_pause = ", but the file PAUSE in the jobs directory holds scheduled starts" if e.paused else ""
     try:
@@ -444,7 +452,7 @@ def _what_comes(e: Evidence) -> Iterator[str]:
         yield f"It has no next scheduled time: {error}."
         return
     ahead = show_length(following - e.now)
-    yield f"Its next scheduled time is {e.minute(following)}, in {ahead}{with_pause}{with_silence}."
+    yield f"Its next scheduled time is {e.minute(following)}, in {ahead}{with_pause}{with_stopping}{with_silence}."
 
 
 # Clock changes
@@ -519,12 +527,41 @@ def _why_it_ran(e: Evidence, start: Entry) -> str:
     return f"the catch-up for {e.minute(scheduled)}" if scheduled else "it was due"
 
 
+def _newest_request(e: Evidence) -> Entry | None:
+    latest = _latest(e)
+    for line in reversed(e.journal):
+        if line["event"] in ("trigger_accepted", "trigger_rejected"):
+            return line if latest is None or stamp(line) >= latest.instant else None
+    return None
+
+
+def _fate(e: Evidence, run_id: str) -> str:
+    """Return what became of a run that was asked for."""
+    of_run = [line for line in e.journal if line.get("run_id") == run_id]
+    start = first_of(of_run, "job_start")
+    if start is not None:
+        return f"started at {e.second(began_at(start))} {_how_it_ended(e, start)}"
+    for line in of_run:
+        if line["event"] in ("job_skipped", "job_missed"):
+            return f"did not start: {_why_dropped(e, line)}"
+        if line["event"] == "job_complete":
+            return f"ended before it began: {_outcome(line)}"
+    queued = first_of(of_run, "job_queued")
+    return (
+        "has not started yet"
+        if queued is None
+        else f"is queued since {e.second(stamp(queued))}: {queued.get('reason')}"
+    )
+
+
 def _request(e: Evidence, line: Entry) -> str:
     by = f" by {line['requested_by']} (not verified)" if line.get("requested_by") else ""
     what = "to cancel it" if line.get("action") == "cancel" else "to run it"
     told = f"At {e.second(stamp(line))} a request{by} {what}, {line.get('file')}, was"
     if line["event"] == "trigger_accepted":
-        run_id = f" (run {line['run_id']})" if line.get("run_id") else ""
-        return f"{told} accepted{run_id}."
+        run_id = line.get("run_id")
+        if line.get("action") == "cancel" or not run_id:
+            return f"{told} accepted{f' (run {run_id})' if run_id else ''}."
+        return f"{told} accepted: run {run_id} {_fate(e, str(run_id))}."
     detail = f" ({line['detail']})" if line.get("detail") else ""
     return f"{told} rejected: {line.get('reason')}{detail}."

@@ -13,8 +13,9 @@ from fastapi import FastAPI
 from starlette.routing import Mount
 
 from admin_ui.app import create_app
-from admin_ui.cli import SHUTDOWN_SECONDS, set_gradio_environment
+from admin_ui.cli import set_gradio_environment
 from admin_ui.job_management_service import JobManagementService
+from admin_ui.serving import SHUTDOWN_SECONDS
 from admin_ui.settings import from_environment
 
 set_gradio_environment()

@@ -132,8 +132,8 @@ class PasswordStore:
             return None
         except (FileUnreadable, ValueError, TypeError, KeyError, AttributeError) as error:
             raise SettingsError(
-                f"ADMIN_DATA_DIR: {self._dir / FILE_NAME} cannot be read ({error}); "
-                "remove it to have a new first password printed"
+                f"ADMIN_DATA_DIR: {self._dir / FILE_NAME} cannot be used ({error}). Is it another user's? "
+                "Else remove it to have a new first password printed"
             ) from None
 
     def _save(self, stored: Stored) -> None:

@@ -7,7 +7,9 @@ stops or breaks its project makes one of its own with `start`.
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.daemon import wait_for
 from tests.docker.page import (
     AS_A_PERSON,
     PASSWORD,
@@ -235,6 +238,20 @@ def test_admin_alone_is_healthy_and_stops_in_time(start: Start) -> None:
     stack.compose("stop", "admin")
 
     assert stack.inspect(".State.ExitCode", "admin") == 0  # 137 if it had to be killed
+
+
+def test_folder_replaced_on_the_host_is_found_again(start: Start) -> None:
+    stack = start("admin")
+    shutil.rmtree(stack.logs)
+    stack.logs.mkdir()
+    os.chown(stack.logs, 1000, 1000)
+    (stack.logs / "marker").touch()
+
+    wait_for(lambda: stack.inspect(".RestartCount", "admin") > 0, "the admin to start anew")
+    wait_for(lambda: stack.inspect(".State.Health.Status", "admin") == "healthy", "the admin to work", 60)
+
+    assert "marker" in stack.shell("ls /logs", "admin")
+    assert "logs was replaced under its mount" in stack.output("admin")
 
 
 # The image

@@ -62,10 +62,10 @@ class Both:
         lines = [line for path in self.logs.glob("scheduler_*.log") for line in path.read_text().split("\n")[:-1]]
         return [line for line in map(json.loads, lines) if line["event"] == event]
 
-    def start_slow_job(self) -> None:
-        document = {"name": "slow", "schedule": NEVER, "command": "sleep 1; echo finished", "enabled": True}
-        (self.jobs / "slow.json").write_text(json.dumps(document | {"working_directory": "/tmp"}))
-        (self.jobs / "triggers/slow").touch()
+    def start_job(self, command: str) -> None:
+        document = {"name": "job", "schedule": NEVER, "command": command, "enabled": True}
+        (self.jobs / "job.json").write_text(json.dumps(document | {"working_directory": "/tmp"}))
+        (self.jobs / "triggers/job").touch()
         wait_for(lambda: self.events("job_start"), "the run")
 
     def exit_code(self) -> int:
@@ -97,7 +97,7 @@ def both(tmp_path: Path) -> Iterator[Both]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_signal_ends_both_after_the_drain(both: Both, number: signal.Signals) -> None:
-    both.start_slow_job()
+    both.start_job("sleep 1; echo finished")
 
     both.process.send_signal(number)
 
@@ -107,8 +107,17 @@ def test_signal_ends_both_after_the_drain(both: Both, number: signal.Signals) ->
     assert both.events("scheduler_stopped")
 
 
+def test_jobs_see_none_of_the_admins_variables(both: Both) -> None:
+    both.start_job("env | sed 's/=.*//'")
+    wait_for(lambda: both.events("job_complete"), "the run")
+
+    names = str(both.events("job_complete")[0]["stdout"]).split()
+    assert "SCHEDULER_LOGS_DIR" in names
+    assert [name for name in names if name.startswith("ADMIN_")] == []
+
+
 def test_death_of_the_admin_ends_the_scheduler_and_is_the_exit_code(both: Both) -> None:
-    both.start_slow_job()
+    both.start_job("sleep 1; echo finished")
 
     os.kill(both.services()["admin_ui"], signal.SIGKILL)
 

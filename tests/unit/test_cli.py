@@ -329,6 +329,32 @@ def test_list_says_that_starts_are_paused(sidecar, jobs):
     assert "PAUSED: " in sidecar("list")[1]
 
 
+def test_list_says_that_the_scheduler_is_stopping(sidecar, jobs, logs):
+    put(jobs, "good")
+    beat(logs)
+    main = line("scheduler_started") + line("scheduler_stopping", reason="received SIGTERM")
+    (logs / MAIN_LOG).write_text(main)
+
+    assert re.search(r"^STOPPING: since .* \(received SIGTERM\)$", sidecar("list")[1], re.MULTILINE)
+    assert (
+        json.loads(sidecar("list", "--json")[1])["scheduler_stopping"] == json.loads(main.splitlines()[1])["timestamp"]
+    )
+    (logs / MAIN_LOG).write_text(main + line("scheduler_stopped", reason="received SIGTERM"))
+    assert "STOPPING" not in sidecar("list")[1]
+
+
+def test_list_says_that_an_invalid_file_has_its_last_good_version_in_force(sidecar, jobs, logs):
+    put(jobs, "bad", enabled="yes")
+    beat(logs)
+    (logs / MAIN_LOG).write_text(line("scheduler_started") + line("config_error", file="bad.json", kept_last_good=True))
+    in_force = "; the last good version stays in force"
+
+    assert in_force in sidecar("list")[1]
+    with (logs / MAIN_LOG).open("a") as main:
+        main.write(line("scheduler_started"))
+    assert in_force not in sidecar("list")[1]
+
+
 def test_list_shows_a_run_that_is_going_and_calls_it_unfinished_without_a_scheduler(sidecar, jobs, logs):
     put(jobs, "job")
     empty: dict[str, object] = {"open": [], "pending": [], "retries": [], "cancelled": [], "answers": {}, "jobs": {}}

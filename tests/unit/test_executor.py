@@ -103,6 +103,16 @@ def test_success_is_what_the_job_calls_success(
     assert execute(executor, f"exit {code}", success_exit_codes=codes).status is status
 
 
+@pytest.mark.parametrize(("code", "is_told"), [(1, True), (0, False)])
+def test_a_failure_on_a_full_disk_says_so(
+    executor: JobExecutor, monkeypatch: pytest.MonkeyPatch, code: int, is_told: bool
+) -> None:
+    full = os.statvfs_result((4096, 4096, 100, 0, 0, 10, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda path: full)
+
+    assert ("no room was left" in (execute(executor, f"exit {code}").reason or "")) == is_told
+
+
 def test_run_that_a_signal_ends_is_a_failure_with_the_signal(executor: JobExecutor) -> None:
     result = execute(executor, "kill -KILL $$")
 

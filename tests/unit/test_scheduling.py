@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from sidecar import health
 from sidecar.model import Status
 from sidecar.output import Outputs
 from sidecar.scheduler import EX_OK, EX_SOFTWARE, FIRST_SLICE
@@ -1247,12 +1248,27 @@ def test_a_jobs_directory_that_cannot_be_listed_at_start_forgets_nothing(tmp_pat
         await world.boot()
         await world.step(3)
         assert world.lines("job_skipped") == []
+        assert health.problem(world.logs) is not None
         world.jobs.with_name("elsewhere").rename(world.jobs)
         await world.step(3)
+        assert health.problem(world.logs) is None
 
     world = play(tmp_path, story, max_concurrent_runs=1)
 
     assert [line["job_name"] for line in world.lines("job_start")] == ["a", "b"]
+
+
+def test_a_heartbeat_tells_of_no_next_run_while_the_scheduler_drains(tmp_path):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        world.scheduler.shutdown()
+        world.clock.advance(31)
+        await world.step()
+
+    told = [line["next_run_at"] for line in play(tmp_path, story).main_lines("heartbeat")]
+    assert (told[0], told[-1]) == (at(NOON + HOUR), None)
 
 
 def test_old_output_is_not_swept_before_the_open_runs_are_taken_over(tmp_path):

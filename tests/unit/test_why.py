@@ -340,6 +340,59 @@ def test_a_skip_for_a_change_of_the_definition_says_which(reason, words):
     assert words in ask(at(14), skipped(at(14, 1), reason, at(14)))
 
 
+# The scheduler drains
+
+
+def test_a_time_that_comes_while_the_scheduler_stops_is_not_called_lost():
+    stopping = entry(at(17, 59), "scheduler_stopping", reason="received SIGTERM")
+    answer = ask(at(18), main=[STARTED, stopping], now=at(18, 1))
+
+    assert "The scheduler was stopping since 2026-06-01 17:59:00 UTC (received SIGTERM): it lets runs end" in answer
+    assert "still runs it" in answer
+    assert "the scheduler is stopping and starts nothing" in answer
+    assert "although it should" not in answer
+
+
+def test_a_scheduler_that_stopped_and_came_back_is_not_called_stopping():
+    stopping = entry(at(14, 59), "scheduler_stopping", reason="received SIGTERM")
+
+    assert "is stopping" not in ask(at(14), start(at(14), at(14)), end(at(14, 1)), main=[stopping, STOPPED, STARTED])
+
+
+# What became of a request
+
+
+def accepted(when, run_id="r9"):
+    line = entry(when, "trigger_accepted", request_id="q", action="run", file="q.json", job_name="job", run_id=run_id)
+    return {**line, "run_ids": [run_id], "requested_by": None}
+
+
+@pytest.mark.parametrize(
+    ("later", "fate"),
+    [
+        ((), "run r9 has not started yet."),
+        ((queued(at(14, 1), None, "r9"),), "run r9 is queued since 2026-06-01 14:01:00 UTC: 2 runs are going"),
+        ((skipped(at(15, 1), "expired", at(14), run_id="r9"),), "run r9 did not start: it had waited longer than"),
+        (
+            (
+                start(at(14, 1), run_id="r9", trigger="manual"),
+                end(at(14, 2), run_id="r9", status="failure", exit_code=1),
+            ),
+            "run r9 started at 2026-06-01 14:01:00 UTC and ended after 60 s: failure, exit code 1.",
+        ),
+    ],
+)
+def test_an_accepted_request_is_told_with_its_fate(later, fate):
+    assert f"a request to run it, q.json, was accepted: {fate}" in ask(at(14), accepted(at(14, 1)), *later)
+
+
+def test_without_a_time_the_newest_request_is_told_too():
+    yearly = "0 0 1 1 *"
+
+    assert "was accepted: run r9" in ask(None, accepted(at(14, 1)), schedule=yearly)
+    assert "accepted" not in ask(at(17), accepted(at(14, 1)), schedule=yearly)
+
+
 # No line in the journal
 
 

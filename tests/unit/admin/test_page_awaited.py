@@ -50,7 +50,8 @@ class Service:
 
 def noted(folder: Path) -> list[dict[str, Any]]:
     file = folder / "audit.log"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    whole = file.read_text().split("\n")[:-1] if file.exists() else []  # a line that is being written may be half there
+    return [json.loads(line) for line in whole]
 
 
 def outcomes(folder: Path) -> list[dict[str, Any]]:

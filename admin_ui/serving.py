@@ -1,0 +1,74 @@
+"""Serve the application: the address is taken before anything else begins, and a folder that is gone ends it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from admin_ui.errors import SettingsError
+
+EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74
+"""74 is EX_IOERR of sysexits(3)."""
+
+# A browser's open event stream would hold the shutdown up for ever; a container gets 10 s by default.
+SHUTDOWN_SECONDS = 3
+LOOK_SECONDS = 10
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there. Raises SettingsError that names what cannot be had."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise SettingsError(f"ADMIN_HOST: {host} is no address of this machine: {error.strerror}") from None
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise SettingsError(f"ADMIN_HOST, ADMIN_PORT: cannot listen on {host}, port {port}: {reason}") from None
+
+
+def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Sequence[Path]) -> int:
+    """Serve what `make_app` returns until a signal comes; return the exit code.
+
+    74 if one of the directories was deleted under its mount: only a restarted container sees what took its place.
+    Raises SettingsError if it cannot listen.
+    """
+    lost: list[Path] = []
+    with listen(host, port) as listener:
+
+        async def look() -> None:
+            lost.extend(directory for directory in directories if is_dead(directory))
+            server.should_exit = server.should_exit or bool(lost)
+
+        # The guard judges forwarded headers; uvicorn must leave them, and the address of the peer, as they are.
+        config = uvicorn.Config(
+            make_app(),
+            proxy_headers=False,
+            server_header=False,
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            callback_notify=look,
+            timeout_notify=LOOK_SECONDS,
+        )
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+    if lost:
+        uvicorn.server.logger.error("%s was replaced under its mount: a restart finds the new one", lost[0])
+        return EX_IOERR
+    return EX_OK if server.started else EX_FAILED
+
+
+def is_dead(directory: Path) -> bool:
+    """Return whether the directory was deleted and is there all the same, as under a bind mount."""
+    try:
+        return os.stat(directory).st_nlink == 0
+    except OSError:
+        return False
