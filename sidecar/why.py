@@ -15,17 +15,15 @@ from sidecar.catalog import Definition
 from sidecar.cron import Schedule
 from sidecar.errors import Problem, ScheduleError
 from sidecar.evidence import MINUTE, Entry, Evidence, began_at, first_of, is_in, previous, stamp, time_in
+from sidecar.fate import TIMED, fate, how_it_ended, outcome, pause_before, why_dropped
 from sidecar.human import Moment, clean, count, show_length
-from sidecar.model import Reason, Status, Trigger
+from sidecar.model import Status, Trigger
 from sidecar.uptime import stopping, what_held_it_up
 
 AROUND = timedelta(minutes=5)
 """Requests that came so close to the time are mentioned."""
 
 JUST_NOW = timedelta(seconds=5)
-ENDS = ("job_complete", "job_skipped", "job_missed")
-BEGINNINGS = ("job_start", "job_queued")
-TIMED = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 LONGEST_QUOTE = 200
 MOST_PROBLEMS = 5
 
@@ -89,7 +87,7 @@ def _ran(e: Evidence, start: Entry, queued: Entry | None) -> Iterator[str]:
     else:
         yield "It ran."
     how_late = _how_late(e, start, scheduled, began)
-    yield f"Run {start['run_id']} started {how_late} at {e.second(began)} {_how_it_ended(e, start)}."
+    yield f"Run {start['run_id']} started {how_late} at {e.second(began)} {how_it_ended(e, start)}."
     if queued is not None:
         waited = show_length(began - stamp(queued))
         yield f"It was queued for {waited} before: {queued.get('reason')}."
@@ -103,32 +101,6 @@ def _how_late(e: Evidence, start: Entry, scheduled: datetime, began: datetime) -
     words = "on time" if late <= policy.ON_TIME else f"{show_length(late)} late"
     if due > scheduled:
         words += f" (its jitter made it due {show_length(due - scheduled)} after the scheduled time)"
-    return words
-
-
-def _how_it_ended(e: Evidence, start: Entry) -> str:
-    end = e.end_of(start["run_id"])
-    if end is not None:
-        length = show_length(float(end.get("duration_seconds") or 0))
-        return f"and ended after {length}: {_outcome(end)}"
-    going = show_length(e.now - (began_at(start)))
-    if e.silence is None:
-        return f"and is still going, for {going} now"
-    return (
-        "and has no end in the journal: the scheduler went away while it was going. When it is back it ends what"
-        " is left of the run and closes it as interrupted"
-    )
-
-
-def _outcome(end: Entry) -> str:
-    status, code, number = end.get("status"), end.get("exit_code"), end.get("signal")
-    words = str(status)
-    if number:
-        words += f", ended by signal {number} (exit code {code})"
-    elif code is not None:
-        words += f", exit code {code}"
-    if end.get("reason"):
-        words += f" ({end['reason']})"
     return words
 
 
@@ -154,7 +126,7 @@ def _retries(e: Evidence, start: Entry) -> Iterator[str]:
     attempts = [start, *(line for line in again if line["run_id"] != start["run_id"])]
     for line in attempts[1:]:
         began = e.second(began_at(line))
-        yield f"Attempt {line.get('attempt')}: run {line['run_id']} started at {began} {_how_it_ended(e, line)}."
+        yield f"Attempt {line.get('attempt')}: run {line['run_id']} started at {began} {how_it_ended(e, line)}."
     end = e.end_of(attempts[-1]["run_id"])
     due = None if end is None else time_in(end, "retry_at")
     if due is None:
@@ -162,9 +134,9 @@ def _retries(e: Evidence, start: Entry) -> Iterator[str]:
     next_id = f"{first}-{attempts[-1].get('attempt', 1) + 1}"
     dropped = next((line for line in e.journal if line.get("run_id") == next_id and line.get("reason")), None)
     if dropped is not None and dropped["event"] in ("job_skipped", "job_missed"):
-        yield f"The retry that was due at {e.second(due)} was dropped: {_why_dropped(e, dropped)}."
+        yield f"The retry that was due at {e.second(due)} was dropped: {why_dropped(e, dropped)}."
     elif dropped is not None and dropped["event"] == "job_complete":
-        yield f"The retry that was due at {e.second(due)} ended before it began: {_outcome(dropped)}."
+        yield f"The retry that was due at {e.second(due)} ended before it began: {outcome(dropped)}."
     else:
         yield f"It is tried again at {e.second(due)}."
 
@@ -176,17 +148,17 @@ def _only_queued(e: Evidence, queued: Entry) -> Iterator[str]:
     for line in later:
         if line["event"] in ("job_skipped", "job_missed"):
             word = "missed" if line["event"] == "job_missed" else "skipped"
-            yield f"It was {word}: queued at {since} ({reason}), then dropped: {_why_dropped(e, line)}."
+            yield f"It was {word}: queued at {since} ({reason}), then dropped: {why_dropped(e, line)}."
             return
         if line["event"] == "job_complete":
-            yield f"It did not run: queued at {since} ({reason}), it ended before it began: {_outcome(line)}."
+            yield f"It did not run: queued at {since} ({reason}), it ended before it began: {outcome(line)}."
             return
     yield f"It is queued since {since}: {reason}."
 
 
 def _passed_over(e: Evidence, line: Entry, at: datetime) -> Iterator[str]:
     word = "missed" if line["event"] == "job_missed" else "skipped"
-    yield f"It was {word}: {_why_dropped(e, line)}."
+    yield f"It was {word}: {why_dropped(e, line)}."
     if word == "missed":
         yield from what_held_it_up(e, at)
     if int(line.get("count") or 1) > 1:
@@ -194,73 +166,6 @@ def _passed_over(e: Evidence, line: Entry, at: datetime) -> Iterator[str]:
         if first is not None and last is not None:
             times = count(int(line["count"]), "scheduled time")
             yield f"The same goes for {times} in all, from {e.minute(first)} to {e.minute(last)}."
-
-
-def _why_dropped(e: Evidence, line: Entry) -> str:
-    """Return what a `job_skipped` or `job_missed` line means."""
-    when = stamp(line)
-    match line.get("reason"):
-        case Reason.ALREADY_RUNNING:
-            return f"{_going_at(e, when)}, and the job's concurrency_policy is forbid"
-        case Reason.PAUSED:
-            return f"starts were held by the file PAUSE in the jobs directory{_pause_before(e, when)}"
-        case Reason.PAST_DEADLINE:
-            return f"it could not start by its deadline{_deadline(e)}"
-        case Reason.REPLACED:
-            return "a newer run of the job took its place (concurrency_policy replace)"
-        case Reason.SUPERSEDED if line["event"] == "job_missed":
-            return "a later scheduled time was due by then as well, and only the latest one is caught up"
-        case Reason.SUPERSEDED if line.get("run_id") and not _was_queued_for_a_time(e, line):
-            return "a new scheduled run of the job took its place"
-        case Reason.SUPERSEDED:
-            return f"the definition was changed at {e.second(when)}, before the run could start"
-        case Reason.DISABLED:
-            return f"the job was disabled at {e.second(when)}, before the run could start"
-        case Reason.REMOVED:
-            return f"the job's file was removed by {e.second(when)}, before the run could start"
-        case Reason.EXPIRED:
-            return "it had waited longer than SCHEDULER_TRIGGER_MAX_AGE_SECONDS for a free place"
-        case other:
-            return str(other)
-
-
-def _was_queued_for_a_time(e: Evidence, line: Entry) -> bool:
-    """Return whether the line's run waited in the queue for a scheduled time, where a retry waits for its own."""
-    of_run = (other for other in e.journal if other.get("run_id") == line["run_id"])
-    return any(other["event"] == "job_queued" and other.get("trigger") in TIMED for other in of_run)
-
-
-def _deadline(e: Evidence) -> str:
-    if e.definition is None:
-        return " (starting_deadline_seconds)"
-    length = show_length(e.definition.config.starting_deadline_seconds)
-    return f", {length} after it was due (starting_deadline_seconds)"
-
-
-def _going_at(e: Evidence, when: datetime) -> str:
-    """Return which run of the job was going or queued."""
-    ended = {line.get("run_id") for line in e.journal if line["event"] in ENDS and stamp(line) <= when}
-    begun = [line for line in e.journal if line["event"] in BEGINNINGS and line.get("run_id") and stamp(line) <= when]
-    going = [line for line in begun if line["run_id"] not in ended]
-    if not going:
-        return "another run of the job was going"
-    line = going[-1]
-    since = e.second(began_at(line))
-    if line["event"] == "job_start":
-        end = e.end_of(line["run_id"])
-        until = "" if end is None else f" (it ended at {e.second(time_in(end, 'end_time') or stamp(end))})"
-        return f"run {line['run_id']}, started at {since}, was still going{until}"
-    return f"run {line['run_id']} was queued since {since}"
-
-
-def _pause_before(e: Evidence, when: datetime) -> str:
-    pauses = [line for line in e.main if line["event"] == "paused" and stamp(line) <= when]
-    if not pauses:
-        return ""
-    since = stamp(pauses[-1])
-    ends = (stamp(line) for line in e.main if line["event"] == "resumed" and stamp(line) >= since)
-    until = next(ends, None)
-    return f" from {e.second(since)}" + ("" if until is None else f" to {e.second(until)}")
 
 
 # Where the journal is silent
@@ -359,7 +264,7 @@ def _unaccounted(e: Evidence, at: datetime) -> Iterator[str]:
         else:
             yield "The next scheduler writes it down as missed: its starting deadline is over."
     elif e.paused:
-        since = _pause_before(e, e.now)
+        since = pause_before(e, e.now)
         yield f"The file PAUSE in the jobs directory holds all scheduled starts{since}."
         yield "When it is removed, this time is written down as skipped."
     elif due > e.now:
@@ -512,7 +417,7 @@ def _beside(e: Evidence, at: datetime) -> Iterator[str]:
             if line.get("trigger") in TIMED and (scheduled is None or is_in(scheduled, at)):
                 continue
             began = e.second(began_at(line))
-            yield f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {_how_it_ended(e, line)}."
+            yield f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {how_it_ended(e, line)}."
         elif line["event"] in ("trigger_accepted", "trigger_rejected") and abs(stamp(line) - at) <= AROUND:
             yield _request(e, line)
 
@@ -535,25 +440,6 @@ def _newest_request(e: Evidence) -> Entry | None:
     return None
 
 
-def _fate(e: Evidence, run_id: str) -> str:
-    """Return what became of a run that was asked for."""
-    of_run = [line for line in e.journal if line.get("run_id") == run_id]
-    start = first_of(of_run, "job_start")
-    if start is not None:
-        return f"started at {e.second(began_at(start))} {_how_it_ended(e, start)}"
-    for line in of_run:
-        if line["event"] in ("job_skipped", "job_missed"):
-            return f"did not start: {_why_dropped(e, line)}"
-        if line["event"] == "job_complete":
-            return f"ended before it began: {_outcome(line)}"
-    queued = first_of(of_run, "job_queued")
-    return (
-        "has not started yet"
-        if queued is None
-        else f"is queued since {e.second(stamp(queued))}: {queued.get('reason')}"
-    )
-
-
 def _request(e: Evidence, line: Entry) -> str:
     by = f" by {line['requested_by']} (not verified)" if line.get("requested_by") else ""
     what = "to cancel it" if line.get("action") == "cancel" else "to run it"
@@ -562,6 +448,6 @@ def _request(e: Evidence, line: Entry) -> str:
         run_id = line.get("run_id")
         if line.get("action") == "cancel" or not run_id:
             return f"{told} accepted{f' (run {run_id})' if run_id else ''}."
-        return f"{told} accepted: run {run_id} {_fate(e, str(run_id))}."
+        return f"{told} accepted: run {run_id} {fate(e, str(run_id))}."
     detail = f" ({line['detail']})" if line.get("detail") else ""
     return f"{told} rejected: {line.get('reason')}{detail}."

@@ -431,7 +431,7 @@ def test_news_of_a_file_name_its_version_and_what_a_save_will_do():
 
 
 def test_an_open_form_is_told_of_its_file_as_it_is_at_each_look(service: JobManagementService):
-    view = FormView(SimpleNamespace(service=service), "edit")  # type: ignore[arg-type]
+    view = FormView(SimpleNamespace(service=service), "edit")  # type: ignore[arg-type]  # all that the view asks for here
     address = Address("edit", {"job": "job"})
     first = service.create_job(JobConfig.from_document(PLAIN))
     before = view.refresh(ANNA, address).values[1]
