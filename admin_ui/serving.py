@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Se
     with listen(host, port) as listener:
 
         async def look() -> None:
-            lost.extend(directory for directory in directories if is_dead(directory))
+            lost.extend([each for each in directories if await asyncio.to_thread(is_dead, each)])
             server.should_exit = server.should_exit or bool(lost)
 
         # The guard judges forwarded headers; uvicorn must leave them, and the address of the peer, as they are.

@@ -78,8 +78,6 @@ class Agenda:
         record = self._ledger.jobs.get(name)
         if record is not None and record.sha256 == definition.sha256:
             self._enter(definition)
-            if name in self.unready:
-                self._runs.await_retries(name)
         else:
             enabled = definition.config.enabled
             self._write_off(name, now, Reason.SUPERSEDED if enabled else Reason.DISABLED)
@@ -90,7 +88,9 @@ class Agenda:
                 self._runs.give_up_times(name)
             else:
                 self._runs.end_waiting(name, Reason.DISABLED)
-        self.unready.discard(name)
+        if name in self.unready:
+            self.unready.discard(name)
+            self._runs.await_retries(name)
         self.plan()
 
     def give_up(self, unready: Collection[str], now: datetime) -> None:

@@ -38,8 +38,8 @@ def explain(e: Evidence, moment: Moment | None = None) -> list[str]:
     newest = _newest_request(e) if moment is None else None
     moment = moment or _latest(e)
     lines = [f"{e.job_name}:"] if moment is None else _answer(e, moment)
-    if newest is not None:
-        lines += [line for line in [_request(e, newest)] if line not in lines]
+    if newest is not None and (told := _request(e, newest)) not in lines:
+        lines.append(told)
     outlook = _no_definition(e) if e.definition is None else _what_comes(e)
     return [clean(line) for line in (*lines, *(line for line in outlook if line not in lines))]
 

@@ -508,6 +508,27 @@ def test_a_job_whose_directory_is_mounted_late_goes_on_where_it_was(tmp_path):
     assert world.lines("job_skipped", "job_missed") == []
 
 
+def test_a_retry_that_came_due_while_its_job_was_unready_runs_with_a_changed_file_too(tmp_path):
+    late = tmp_path / "late"
+    retries = {"initial_delay_seconds": 5}
+
+    async def story(world):
+        late.mkdir()
+        world.job(schedule="0 0 1 1 *", working_directory=str(late), retries=retries)
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        late.rmdir()
+        await world.boot()
+        world.clock.advance(6)
+        await world.step()
+        world.job(schedule="0 0 1 1 *", working_directory="/", retries=retries)
+        await world.step()
+
+    assert [line["trigger"] for line in play(tmp_path, story).lines("job_start")] == ["manual", "retry"]
+
+
 def test_a_job_that_was_unready_at_a_start_and_goes_is_removed(tmp_path):
     late = tmp_path / "late"
 
