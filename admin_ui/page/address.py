@@ -7,6 +7,9 @@ from urllib.parse import parse_qsl, urlencode
 
 MOST_FIELDS = 20
 LONGEST_VALUE = 512
+VIEWS = {"jobs": "Jobs", "history": "History", "logs": "Logs", "new": "New job", "edit": "Edit job"}
+"""What can be shown, with its heading."""
+
 FIRST_VIEW = "jobs"
 
 
@@ -32,11 +35,15 @@ def link(view: str, /, **fields: str) -> str:
 
 
 def parse(text: str) -> Address:
-    """Return what an address says, whatever it is; after a `#` stands only what makes one click unlike the last."""
+    """Return what an address says, whatever it is; of an unknown view, the first one is shown.
+
+    After a `#` stands only what makes one click unlike the last.
+    """
     query = text.partition("#")[0].removeprefix("?")
     try:
         pairs = parse_qsl(query, max_num_fields=MOST_FIELDS, errors="replace")
     except ValueError:  # too many fields: nobody's link
         return Address()
     fields = {name: value[:LONGEST_VALUE] for name, value in pairs}
-    return Address(fields.pop("view", FIRST_VIEW), fields)
+    view = fields.pop("view", FIRST_VIEW)
+    return Address(view if view in VIEWS else FIRST_VIEW, fields)

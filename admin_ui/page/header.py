@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from admin_ui.auth import User
-from admin_ui.page.address import Address, link
+from admin_ui.page.address import VIEWS, Address, link
 from admin_ui.page.markup import NOTHING, Html, html, join
 
-VIEWS = (("jobs", "Jobs"), ("history", "History"), ("logs", "Logs"), ("new", "New job"))
+LINKS = ("jobs", "history", "logs", "new")
 
 ZONES = Html(
     '<select id="jobs-zone" aria-label="Time zone"><option value="utc">UTC</option><option value="job">Job</option>'
@@ -24,28 +24,24 @@ class Account:
     password: str = ""
 
 
-def header(user: User, address: Address, job_name: str | None, account: Account) -> Html:
-    """Return the header of the view that an address names.
-
-    `job_name` is the job that the view is about: of a run, the address does not say it, but the tab's title does.
-    """
+def header(user: User, address: Address, account: Account) -> Html:
+    """Return the header of the view that an address names. The page's script keeps what it says of the view right."""
     links = join(
         html(
             '<a href="{}"{}>{}</a>',
             link(name),
             Html(' aria-current="page"') if name == address.view else NOTHING,
-            label,
+            VIEWS[name],
         )
-        for name, label in VIEWS
+        for name in LINKS
     )
     leave = html('<form method="post" action="{}"><button>Sign out</button></form>', account.sign_out)
     change = html('<a href="{}">Password</a>', account.password)
     return html(
-        '<h1 class="hidden-text" data-job="{}">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
+        '<h1 class="hidden-text">{}</h1><div class="head"><nav aria-label="Job Management">{}</nav>'
         '<div class="aside">{}'
         '<button type="button" id="jobs-help" aria-label="Keys">?</button><span class="who">{}</span>{}{}</div></div>',
-        job_name or "",
-        dict(VIEWS).get(address.view, "Edit job"),
+        VIEWS[address.view],
         links,
         ZONES,
         user.username,

@@ -13,7 +13,7 @@ from admin_ui.auth import User
 from admin_ui.errors import AdminError
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import iso
-from admin_ui.page.address import FIRST_VIEW, Address, parse
+from admin_ui.page.address import FIRST_VIEW, parse
 from admin_ui.page.alarm import of_the_scheduler
 from admin_ui.page.awaited import Awaited
 from admin_ui.page.form import FormView
@@ -66,7 +66,7 @@ def first_view(
             table = join([NOTHING if told else _not_told(), jobs_html(service, audit, address)])
         except AdminError as error:
             table = _trouble(str(error))
-    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, job_name, account), table)
+    return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, account), table)
 
 
 class _Section:
@@ -113,13 +113,13 @@ class _Section:
         """
 
         def open_view(user: User, text: str) -> list[Any]:
-            return self._open(view, user, parse(text))
+            return self._open(view, user, text)
 
         def refresh(user: User, text: str, seen: dict[str, str]) -> list[Any]:
             address = parse(text)
             look = self._looks.opened if text.endswith(BY_HAND) else self._looks.goes_on
             told = look(user, *view.viewed(address), address.get("run"))
-            return self._live(view, user, address, seen or {}, NOTHING if told else _not_told())
+            return self._live(view, user, text.removesuffix(BY_HAND), seen or {}, NOTHING if told else _not_told())
 
         showing, own = self._handlers.showing, [self._trouble, self._stamp, self._seen]
         opening, again = (
@@ -142,8 +142,9 @@ class _Section:
             **AT_ONCE,
         )
 
-    def _open(self, view: View, user: User, address: Address) -> list[Any]:
+    def _open(self, view: View, user: User, text: str) -> list[Any]:
         """Fill a view as the address has it, and its inputs."""
+        address = parse(text)
         action, job_name = view.viewed(address)
         told = self._looks.opened(user, action, job_name, address.get("run"))
         trouble = NOTHING if told else _not_told()
@@ -151,11 +152,11 @@ class _Section:
             opened = list(view.open(user, address))
         except AdminError as error:
             opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
-        head = header(user, address, job_name, self._account)
-        return [head, *opened, *self._live(view, user, address, {}, trouble)]
+        return [header(user, address, self._account), *opened, *self._live(view, user, text, {}, trouble)]
 
-    def _live(self, view: View, user: User, address: Address, seen: dict[str, str], trouble: Html) -> list[Any]:
+    def _live(self, view: View, user: User, text: str, seen: dict[str, str], trouble: Html) -> list[Any]:
         """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent."""
+        address = parse(text)
         try:
             shown = view.refresh(user, address)
             if view.name != FIRST_VIEW:  # which tells it among other things
@@ -168,7 +169,9 @@ class _Section:
             gr.skip() if seen.get(name) == digest else value
             for (name, digest), value in zip(news.items(), shown.values, strict=True)
         ]
-        stamp = html('<span data-at="{}" data-next="{}"></span>', iso(datetime.now(UTC)), shown.again_after)
+        stamp = html(
+            '<span data-at="{}" data-of="{}" data-next="{}"></span>', iso(datetime.now(UTC)), text, shown.again_after
+        )
         return [trouble, stamp, news, *fresh]
 
 

@@ -10,8 +10,10 @@ const jobs = (() => {
   // The address. The browser's own is the truth; in the hidden field the server says where to go.
   const address = () => location.search || "?view=jobs";
   const value = (name) => new URLSearchParams(address()).get(name) || "";
+  const VIEWS = ["jobs", "history", "logs", "new", "edit"];
+  const view = () => VIEWS.find((name) => name === value("view")) || "jobs";
   const showView = () => {
-    document.documentElement.dataset.jobsView = value("view") || "jobs";
+    document.documentElement.dataset.jobsView = view();
   };
   // Returns the address with some fields changed ("" takes one away) without leading there, for inputs that filter.
   const changed = (fields) => {
@@ -22,7 +24,7 @@ const jobs = (() => {
   };
   // Each view has two unseen buttons of Gradio's, which fill all of it, or what has changed.
   const press = (what) => {
-    const button = byId(`jobs-${what}-${value("view")}`) || byId(`jobs-${what}-jobs`);
+    const button = byId(`jobs-${what}-${view()}`);
     if (button) button.click();
   };
   const open = () => {
@@ -47,7 +49,8 @@ const jobs = (() => {
   addEventListener("popstate", open);
   showView();
 
-  // Refreshing: the stamp says when the last answer was made and when to ask again.
+  // Refreshing: the stamp says when the last answer was made and when to ask again. One to an earlier address may come
+  // after that to the present one, and then shows what nobody looks at any more.
   let timer = 0;
   let answered = Date.now();
   let barredUntil = 0; // after a refusal: each further one would be a line in the audit log
@@ -63,7 +66,7 @@ const jobs = (() => {
     answered = Date.now();
     over = null;
     clearTimeout(timer);
-    timer = setTimeout(refresh, stamp.dataset.next * 1000);
+    timer = setTimeout(refresh, stamp.dataset.of === address() ? stamp.dataset.next * 1000 : 0);
     const first = byId("jobs-first");
     if (first) first.remove();
   };
@@ -182,13 +185,27 @@ const jobs = (() => {
     localStorage.setItem("jobs-zone", event.target.value);
     tellAll();
   });
+  // The header tells the view, and the answer that wrote it may be an earlier one than the address.
+  const tellView = () => {
+    const head = document.querySelector("#jobs-header h1");
+    if (!head) return;
+    let title = "Edit job"; // the one view without a link
+    document.querySelectorAll("#jobs-header nav a").forEach((link) => {
+      const isShown = link.getAttribute("href") === `?view=${view()}`;
+      if (isShown) title = link.textContent;
+      if (isShown === link.hasAttribute("aria-current")) return;
+      isShown ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current");
+    });
+    if (head.textContent !== title) head.textContent = title;
+  };
   // The tab's title, which is ours to set only on a page of our own. Of an address, only names get into it.
   const tellTitle = () => {
     const head = document.querySelector("#jobs-first h1, #jobs.alone #jobs-header h1");
     if (!head) return;
     const named = (text) => (/^[A-Za-z0-9_-]{1,128}$/.test(text || "") ? text : "");
     const run = named(value("run"));
-    const job = named(run ? head.dataset.job : value("job"));
+    const shown = run && document.querySelector(`#jobs-logs [data-run="${run}"]`);
+    const job = run ? shown && shown.dataset.job : named(value("job"));
     const title = [...new Set([job, run, head.textContent, "Jobs"])].filter(Boolean).join(" · ");
     if (document.title !== title) document.title = title;
   };
@@ -333,6 +350,7 @@ const jobs = (() => {
       stamped();
       told();
       chooseZone();
+      tellView();
       tellTitle();
       tellAll();
       touches.forEach((act) => act());
@@ -343,5 +361,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, asking, byId, changed, element, go, holdBack, key, lookAgain, open, refresh, touch, value };
+  return { address, arrive, ask, asking, byId, changed, element, go, holdBack, key, lookAgain, open, refresh, touch, value, view };
 })();

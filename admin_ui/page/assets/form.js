@@ -2,7 +2,7 @@
 /* The form: drafts that survive a reload, messages at their fields, presets, and what follows a conflict. */
 jobs.form = (() => {
   const SKIP = { __type__: "update" }; // Gradio's word for a value that stays as it is
-  const current = () => (["new", "edit"].includes(jobs.value("view")) ? jobs.value("view") : "");
+  const current = () => (["new", "edit"].includes(jobs.view()) ? jobs.view() : "");
   const part = (view, name) => jobs.byId(`jobs-${view}-${name}`);
 
   // What is typed goes from the window only when its writer lets go of it: a draft does not hold all of it.

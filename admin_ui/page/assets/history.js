@@ -2,7 +2,7 @@
 const jobsHistory = (() => {
   // Gradio calls this with what was typed or chosen. An address that stays the same asks for nothing.
   const changed = (field, text) => {
-    if (jobs.value("view") !== "history" || (text || "") === jobs.value(field)) throw new Error("unchanged");
+    if (jobs.view() !== "history" || (text || "") === jobs.value(field)) throw new Error("unchanged");
     return jobs.changed({ [field]: text, before: "" });
   };
 

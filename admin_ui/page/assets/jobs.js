@@ -74,7 +74,7 @@
     event.preventDefault();
   });
 
-  const inView = () => (jobs.value("view") || "jobs") === "jobs";
+  const inView = () => jobs.view() === "jobs";
   jobs.key("f", "the log of the job that failed last", () => {
     const link = document.querySelector('#jobs-alarm .bad a[href*="run="]');
     if (link) jobs.go(link.getAttribute("href"));

@@ -4,7 +4,7 @@ jobs.logs = (() => {
   const NEAR_THE_END = 40; // pixels
   const all = (selector, act) => document.querySelectorAll(selector).forEach(act);
   const run = () => document.querySelector("#jobs-logs-head .run[data-run]");
-  const isHere = () => jobs.value("view") === "logs";
+  const isHere = () => jobs.view() === "logs";
 
   // Leads to this address with some fields changed; "" takes one away.
   const choose = (fields) => {
