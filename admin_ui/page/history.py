@@ -14,7 +14,7 @@ from admin_ui.auth import User
 from admin_ui.errors import AdminError, ValidationError
 from admin_ui.overview import known_zone
 from admin_ui.page import charts, history_filter, history_rows
-from admin_ui.page.address import Address, parse
+from admin_ui.page.address import Address
 from admin_ui.page.history_filter import FIELDS, PRESETS, Question
 from admin_ui.page.history_rows import Known
 from admin_ui.page.markup import NOTHING, Html, html, join, moment
@@ -63,15 +63,7 @@ class HistoryView:
         self._on("find", find, find.input)
 
     def _on(self, field: str, component: Component, *events: Any) -> None:
-        gr.on(
-            events,
-            self._tools.handlers.showing(self._filter),
-            [component, self._tools.go],
-            self.live,
-            js=f"(text) => [text, jobsHistory.changed('{field}', text)]",
-            trigger_mode="always_last",
-            **AT_ONCE,
-        )
+        gr.on(events, None, [component], js=f"(text) => jobsHistory.narrow('{field}', text)", **AT_ONCE)
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the values of the filters."""
@@ -87,18 +79,6 @@ class HistoryView:
 
     def refresh(self, user: User, address: Address) -> Shown:
         """Return what is above the filters, what is wrong with each, the charts and the rows."""
-        return Shown(self._live(address))
-
-    def viewed(self, address: Address) -> tuple[str, str | None]:
-        """Return what the audit log says of a look at this."""
-        return "view_job_history", address.get("job") or None
-
-    def _filter(self, user: User, chosen: str, address: str) -> list[Html]:
-        which = parse(address)
-        self._tools.looks.goes_on(user, *self.viewed(which))
-        return self._live(which)
-
-    def _live(self, address: Address) -> list[Html]:
         now = datetime.now(UTC)
         asked = history_filter.question(address, now)
         wrong = [
@@ -109,7 +89,11 @@ class HistoryView:
             plots, rows = self._found(address, asked, now)
         except AdminError as error:
             plots, rows = NOTHING, html('<p class="trouble" role="alert">{}</p>', error)
-        return [_above(address), *wrong, plots, rows]
+        return Shown([_above(address), *wrong, plots, rows])
+
+    def viewed(self, address: Address) -> tuple[str, str | None]:
+        """Return what the audit log says of a look at this."""
+        return "view_job_history", address.get("job") or None
 
     def _found(self, address: Address, asked: Question, now: datetime) -> tuple[Html, Html]:
         if not asked.errors.keys() <= set(TYPED):

@@ -15,7 +15,7 @@ from admin_ui.job_management_service import JobManagementService
 from admin_ui.overview import MOST_UPCOMING, Overview
 from admin_ui.page import job_state
 from admin_ui.page.actions import Actions
-from admin_ui.page.address import Address, parse
+from admin_ui.page.address import Address
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, chosen, job_names, job_rows
 from admin_ui.page.job_table import chips, table
@@ -111,24 +111,8 @@ class JobsView:
         self._actions.build_pause()
         self.opened: Sequence[Component] = [find]
         self.live: Sequence[Component] = [wrong, states, rows, *self._actions.live]
-        showing = self._tools.handlers.showing
-        find.input(
-            showing(self._find),
-            [find],
-            [*self.live],
-            js="(find) => [jobs.changed({find, page: ''})]",
-            trigger_mode="always_last",
-            **AT_ONCE,
-        )
-        again.click(showing(self._look_again), [self._tools.go], [*self.live], js="() => [jobs.address()]", **AT_ONCE)
-
-    def _find(self, user: User, text: str) -> list[Any]:
-        return list(self.refresh(user, parse(text)).values)
-
-    def _look_again(self, user: User, text: str) -> list[Any]:
-        address = parse(text)
-        self._tools.looks.opened(user, *self.viewed(address))
-        return list(self.refresh(user, address).values)
+        find.input(None, [find], js="(find) => jobs.narrow({find, page: ''})", **AT_ONCE)
+        again.click(None, js="() => jobs.lookAgain()", **AT_ONCE)
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the search text."""

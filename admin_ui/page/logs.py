@@ -66,14 +66,7 @@ class LogsView:
         shown.input(None, [shown], js="(show) => jobs.logs.choose({show})", **AT_ONCE)
         refresh.click(None, js="() => jobs.lookAgain()", **AT_ONCE)
         handlers, go, told = self._tools.handlers, self._tools.go, self._tools.said
-        find.input(
-            handlers.showing(self._search_logs),
-            [find],
-            [*self.live],
-            js="(find) => [jobs.logs.search(find)]",
-            trigger_mode="always_last",
-            **AT_ONCE,
-        )
+        find.input(None, [find], js="(find) => jobs.logs.search(find)", **AT_ONCE)
         waits = {**QUIET, "concurrency_limit": ASKERS}
         cancelling, triggering = handlers.acting(self._cancel_run, 0), handlers.acting(self._trigger_job, 1)
         cancel.click(cancelling, [go], [told], js="() => jobs.logs.askToCancel()", **waits)
@@ -107,14 +100,6 @@ class LogsView:
                 row = None  # the view says what is wrong
             job = row.job_name if row else ""
         return "view_job_logs", job or None
-
-    def _search_logs(self, user: User, text: str) -> Sequence[Any]:
-        address = parse(text)
-        self._tools.looks.goes_on(user, *self.viewed(address), address.get("run"))
-        try:
-            return self.refresh(user, address).values
-        except AdminError as error:
-            return [*[gr.skip()] * (len(self.live) - 1), _trouble(error)]
 
     def _cancel_run(self, user: User, text: str) -> list[Any]:
         row = self._known(text)

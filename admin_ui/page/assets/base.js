@@ -15,12 +15,13 @@ const jobs = (() => {
   const showView = () => {
     document.documentElement.dataset.jobsView = view();
   };
-  // Returns the address with some fields changed ("" takes one away) without leading there, for inputs that filter.
-  const changed = (fields) => {
+  // Shows this view with some fields changed ("" takes one away), for inputs that filter: no step for the Back button.
+  const narrow = (fields) => {
     const query = new URLSearchParams(address());
     for (const [name, text] of Object.entries(fields)) text ? query.set(name, text) : query.delete(name);
     history.replaceState(null, "", `?${query}`);
-    return address();
+    refresh();
+    return [];
   };
   // Each view has two unseen buttons of Gradio's, which fill all of it, or what has changed.
   const press = (what) => {
@@ -361,5 +362,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, asking, byId, changed, element, go, holdBack, key, lookAgain, open, refresh, touch, value, view };
+  return { address, arrive, ask, asking, byId, element, go, holdBack, key, lookAgain, narrow, open, refresh, touch, value, view };
 })();

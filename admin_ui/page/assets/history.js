@@ -1,10 +1,8 @@
 /* The history: filters that change the address, its labels in the chosen zone, the filters' fold on a phone. */
 const jobsHistory = (() => {
-  // Gradio calls this with what was typed or chosen. An address that stays the same asks for nothing.
-  const changed = (field, text) => {
-    if (jobs.view() !== "history" || (text || "") === jobs.value(field)) throw new Error("unchanged");
-    return jobs.changed({ [field]: text, before: "" });
-  };
+  // Gradio calls this with what was typed or chosen, also where one only left the input.
+  const narrow = (field, text) =>
+    jobs.view() === "history" && (text || "") !== jobs.value(field) ? jobs.narrow({ [field]: text, before: "" }) : [];
 
   const formats = new Map();
   const written = (at, jobZone) => {
@@ -50,5 +48,5 @@ const jobsHistory = (() => {
   jobs.touch(labelTicks);
   jobs.touch(tieErrors);
   jobs.touch(showFold);
-  return { changed };
+  return { narrow };
 })();

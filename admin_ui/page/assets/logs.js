@@ -13,7 +13,7 @@ jobs.logs = (() => {
     jobs.go(`?${query}`);
     return [];
   };
-  const search = (find) => jobs.changed({ ...Object.fromEntries(PLACES.map((name) => [name, ""])), find });
+  const search = (find) => jobs.narrow({ ...Object.fromEntries(PLACES.map((name) => [name, ""])), find });
 
   // A panel begins where its address says, then stays where the reader left it; one that follows stays at the end.
   const placed = new Map();
@@ -44,9 +44,8 @@ jobs.logs = (() => {
     const { stream, last } = panel.dataset;
     if (!last) return; // lines without numbers: a large file is still counted
     delete panel.dataset.follow;
-    jobs.changed({ [`${stream}_to`]: last }); // what is read now stays, whatever is printed
     held.set(stream, last);
-    jobs.refresh();
+    jobs.narrow({ [`${stream}_to`]: last }); // what is read now stays, whatever is printed
   }, true);
   const follow = () => {
     const link = document.querySelector("#jobs-logs .paused .follow");
