@@ -30,7 +30,7 @@ run: $(READY) ## Start the scheduler and the admin page on ./jobs, ./logs and ./
 	@exec $(BIN)/python scripts/run_both.py
 
 test: check ## Run everything: the checks, then the tests of all groups
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(READY) ## Check format, lint and types
 	$(BIN)/ruff format --check .

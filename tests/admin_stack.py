@@ -233,4 +233,4 @@ class Visit:
 
     def check(self) -> None:
         """Fail for what no visit may see."""
-        assert self.problems == []
+        assert not self.problems, self.problems

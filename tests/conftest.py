@@ -1,7 +1,10 @@
 """Rules for the whole suite: what a test's group is, how property tests draw, when a run counts as complete.
 
-A test's group is the folder it lies in. With REQUIRE_ALL_GROUPS=1 (.ci/run sets it) a skipped test, or a
-group without a test that passed, fails the run, so that "green" cannot mean "did not run".
+A test's group is the folder it lies in. `make test` runs two tests at a time, but those that have to do with the
+network one after the other: an engine that makes or removes one ends what a browser is loading just then.
+
+With REQUIRE_ALL_GROUPS=1 (.ci/run sets it) a skipped test, or a group without a test that passed, fails the run, so
+that "green" cannot mean "did not run".
 """
 
 from __future__ import annotations
@@ -13,10 +16,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 HERE = Path(__file__).parent
 GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
 REQUIRED_GROUPS = GROUPS
+NETWORK_EXPERIMENTS = ("browsers", "container", "volume")
+ON_THE_NETWORK = (
+    "tests/browser/",
+    "tests/docker/",
+    *(f"tests/integration/test_chaos.py::test_experiment_finds_nothing[{name}]" for name in NETWORK_EXPERIMENTS),
+)
+"""How the names of the tests begin of which one runs at a time."""
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_GROUPS", "") not in ("", "0")
 
 # print_blob: a failure prints the decorator that replays exactly its example. A search for new examples belongs to
@@ -62,6 +74,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties.append(("group", group))
 
 
+class ByNetwork(LoadScopeScheduling):
+    """Gives each process a file at a time, and all that have to do with the network to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "network" if nodeid.startswith(ON_THE_NETWORK) else nodeid.partition("::")[0]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByNetwork:
+    return ByNetwork(config, log)
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.skipped:
         skipped.append(report.nodeid)
@@ -76,7 +100,8 @@ def incomplete() -> list[str]:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if REQUIRE_ALL and exitstatus == pytest.ExitCode.OK and incomplete():
+    is_worker = hasattr(session.config, "workerinput")  # which has a part of the tests only
+    if REQUIRE_ALL and not is_worker and exitstatus == pytest.ExitCode.OK and incomplete():
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

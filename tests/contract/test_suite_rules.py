@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
+BY_TWO = ("-n", "2")  # as `make test` does
 PROPERTY_THAT_FAILS = """
 from hypothesis import given, strategies as st
 
@@ -42,8 +43,9 @@ def suite(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_complete_run_succeeds_when_every_group_is_required(suite: Path) -> None:
-    result = run_suite(suite, require_all=True)
+@pytest.mark.parametrize("how", [(), BY_TWO])
+def test_complete_run_succeeds_when_every_group_is_required(suite: Path, how: tuple[str, ...]) -> None:
+    result = run_suite(suite, *how, require_all=True)
 
     assert result.returncode == 0, result.stdout
 
@@ -54,31 +56,44 @@ def test_group_is_the_folder_of_the_test(suite: Path) -> None:
     assert re.findall(r"tests/(\w+)/test_\w+.py::\w+ PASSED", result.stdout) == ["contract"]
 
 
-def test_run_fails_when_a_required_group_did_not_run(suite: Path) -> None:
+def test_what_has_to_do_with_the_network_runs_in_one_process(suite: Path) -> None:
+    for group in GROUPS:
+        test = "import os\n\ndef test_tells():\n    print(f'by {os.getpid()} ends')\n"
+        (suite / "tests" / group / f"test_{group}.py").write_text(test)
+    result = run_suite(suite, *BY_TWO, "-m", "browser or docker", "-rP", require_all=False)
+
+    told = re.findall(r"by (\d+) ends", result.stdout)
+    assert len(told) == 2 and len(set(told)) == 1, result.stdout
+
+
+@pytest.mark.parametrize("how", [(), BY_TWO])
+def test_run_fails_when_a_required_group_did_not_run(suite: Path, how: tuple[str, ...]) -> None:
     shutil.rmtree(suite / "tests" / "docker")
 
-    result = run_suite(suite, require_all=True)
+    result = run_suite(suite, *how, require_all=True)
 
     assert result.returncode == 1
     assert "no test of the group 'docker' passed" in result.stdout
 
 
+@pytest.mark.parametrize("how", [(), BY_TWO])
 @pytest.mark.parametrize(("require_all", "code"), [(True, 1), (False, 0)])
 def test_skipped_test_fails_the_run_only_when_every_group_is_required(
-    suite: Path, require_all: bool, code: int
+    suite: Path, require_all: bool, code: int, how: tuple[str, ...]
 ) -> None:
     (suite / "tests" / "unit" / "test_skips.py").write_text(
         "import pytest\n\ndef test_absent():\n    pytest.skip('nothing there')\n"
     )
 
-    result = run_suite(suite, require_all=require_all)
+    result = run_suite(suite, *how, require_all=require_all)
 
     assert result.returncode == code, result.stdout
 
 
-def test_failing_example_is_printed_with_a_seed_that_repeats_it(suite: Path) -> None:
+@pytest.mark.parametrize("how", [(), BY_TWO])
+def test_failing_example_is_printed_with_a_seed_that_repeats_it(suite: Path, how: tuple[str, ...]) -> None:
     (suite / "tests" / "property" / "test_small.py").write_text(PROPERTY_THAT_FAILS)
-    first = run_suite(suite, require_all=False)
+    first = run_suite(suite, *how, require_all=False)
     seed = re.findall(r"--hypothesis-seed=\d+", first.stdout)[-1]
     shutil.rmtree(suite / ".hypothesis", ignore_errors=True)
 
