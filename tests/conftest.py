@@ -1,7 +1,7 @@
 """Rules for the whole suite: what a test's group is, how property tests draw, when a run counts as complete.
 
-A test's group is the folder it lies in. `make test` runs two tests at a time, but those that have to do with the
-network one after the other: an engine that makes or removes one ends what a browser is loading just then.
+A test's group is the folder it lies in. `make test` runs two tests at a time. An engine that makes or removes a network
+ends what a browser is loading just then, so the tests of the engine come first and those of the browser last.
 
 With REQUIRE_ALL_GROUPS=1 (.ci/run sets it) a skipped test, or a group without a test that passed, fails the run, so
 that "green" cannot mean "did not run".
@@ -22,13 +22,10 @@ from xdist.scheduler import LoadScopeScheduling
 HERE = Path(__file__).parent
 GROUPS = ("unit", "property", "contract", "integration", "browser", "docker")
 REQUIRED_GROUPS = GROUPS
-NETWORK_EXPERIMENTS = ("browsers", "container", "volume")
-ON_THE_NETWORK = (
-    "tests/browser/",
-    "tests/docker/",
-    *(f"tests/integration/test_chaos.py::test_experiment_finds_nothing[{name}]" for name in NETWORK_EXPERIMENTS),
-)
-"""How the names of the tests begin of which one runs at a time."""
+EXPERIMENT = "tests/integration/test_chaos.py::test_experiment_finds_nothing"
+WITH_THE_ENGINE = ("tests/docker/", f"{EXPERIMENT}[container]", f"{EXPERIMENT}[volume]")
+WITH_A_BROWSER = ("tests/browser/", f"{EXPERIMENT}[browsers]")
+"""How the names of these tests begin."""
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL_GROUPS", "") not in ("", "0")
 
 # print_blob: a failure prints the decorator that replays exactly its example. A search for new examples belongs to
@@ -72,18 +69,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} lies outside the folders of the groups: {', '.join(GROUPS)}")
         item.add_marker(group)
         item.user_properties.append(("group", group))
+    items.sort(key=lambda item: place(item.nodeid))
 
 
-class ByNetwork(LoadScopeScheduling):
-    """Gives each process a file at a time, and all that have to do with the network to one of them."""
+def place(nodeid: str) -> int:
+    """Return whether a test is of the first, of those between, or of the last."""
+    return 0 if nodeid.startswith(WITH_THE_ENGINE) else 2 if nodeid.startswith(WITH_A_BROWSER) else 1
+
+
+class InOrder(LoadScopeScheduling):
+    """Gives each process a file at a time, in order, but all tests of the engine to one of them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "network" if nodeid.startswith(ON_THE_NETWORK) else nodeid.partition("::")[0]
+        which = place(nodeid)
+        return "engine" if which == 0 else f"{which} {nodeid.partition('::')[0]}"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByNetwork:
-    return ByNetwork(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> InOrder:
+    config.option.loadscopereorder = False
+    return InOrder(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -121,6 +121,23 @@ def test_the_first_view_is_there_before_gradios_scripts(visit):
     anna.problems.clear()  # the scripts that were held back
 
 
+def test_a_first_view_that_gradios_scripts_never_take_over_says_so(visit):
+    anna = visit()
+    anna.page.route(re.compile("/assets/|/static/"), lambda route: route.abort())
+    anna.page.clock.install()
+    anna.page.goto("/")
+    expect(anna.page.locator("#jobs-first")).to_contain_text("import-orders")
+    anna.page.clock.run_for(9_000)
+    expect(anna.page.locator("#jobs-silent")).to_have_count(0)
+    anna.page.clock.run_for(5_000)
+    expect(anna.page.locator("#jobs-silent")).to_contain_text("has not finished loading")
+    anna.page.unroute_all()
+    anna.page.click("#jobs-silent button")
+    expect(anna.page.locator("#jobs-first")).to_have_count(0)
+    expect(anna.page.locator("#jobs-silent")).to_have_count(0)
+    anna.problems.clear()  # the scripts that were held back
+
+
 def test_the_first_view_gives_way_to_the_live_one(visit):
     page = visit().open("/")
     expect(page.locator("#jobs-first")).to_have_count(0)

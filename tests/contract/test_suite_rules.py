@@ -56,14 +56,21 @@ def test_group_is_the_folder_of_the_test(suite: Path) -> None:
     assert re.findall(r"tests/(\w+)/test_\w+.py::\w+ PASSED", result.stdout) == ["contract"]
 
 
-def test_what_has_to_do_with_the_network_runs_in_one_process(suite: Path) -> None:
-    for group in GROUPS:
-        test = "import os\n\ndef test_tells():\n    print(f'by {os.getpid()} ends')\n"
-        (suite / "tests" / group / f"test_{group}.py").write_text(test)
-    result = run_suite(suite, *BY_TWO, "-m", "browser or docker", "-rP", require_all=False)
+def test_the_engines_tests_come_first_and_the_browsers_last(suite: Path) -> None:
+    result = run_suite(suite, "-v", require_all=False)
 
-    told = re.findall(r"by (\d+) ends", result.stdout)
-    assert len(told) == 2 and len(set(told)) == 1, result.stdout
+    order = re.findall(r"tests/(\w+)/test_\w+.py::\w+ PASSED", result.stdout)
+    assert sorted(order) == sorted(GROUPS) and (order[0], order[-1]) == ("docker", "browser")
+
+
+def test_of_two_processes_one_has_all_tests_of_the_engine(suite: Path) -> None:
+    for name in ("test_a.py", "test_b.py", "test_c.py"):
+        (suite / "tests" / "docker" / name).write_text("import os\n\ndef test_tells(): print('by', os.getpid())\n")
+
+    result = run_suite(suite, *BY_TWO, "-rP", require_all=False)
+
+    told = re.findall(r"^by (\d+)$", result.stdout, re.MULTILINE)
+    assert len(told) == 3 and len(set(told)) == 1, result.stdout
 
 
 @pytest.mark.parametrize("how", [(), BY_TWO])

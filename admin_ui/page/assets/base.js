@@ -89,6 +89,7 @@ const jobs = (() => {
   // What this window cannot get over by itself: `over` says why, and how its button is called.
   const ENDED = { why: "Your session has ended: what you did since was not carried out.", word: "Sign in" };
   const BACK = { why: "The service was restarted, or out of reach: this window has to be loaded anew.", word: "Reload" };
+  const UNLOADED = { why: "This page has not finished loading: what you see does not change.", word: "Reload" };
   const COPY = "First copy what would be lost: the environment, and what you typed in the meantime.";
   let over = null;
   const holders = [];
@@ -97,8 +98,10 @@ const jobs = (() => {
   const warnOfSilence = () => {
     const quiet = Math.round((Date.now() - answered) / 1000);
     const isSilent = quiet > SILENT_AFTER_SECONDS && !document.hidden;
+    const isLoaded = Boolean(byId("jobs-header"));
+    if (isSilent && !isLoaded && byId("jobs-first")) over = UNLOADED;
     let warning = byId("jobs-silent");
-    if (!byId("jobs-header") || !(over || isSilent)) {
+    if (!over && !(isLoaded && isSilent)) {
       if (warning) warning.remove();
       return;
     }
@@ -114,7 +117,7 @@ const jobs = (() => {
     if (said.textContent !== text) said.textContent = text;
     button.hidden = !over;
     button.textContent = over ? over.word : "";
-    if (isSilent && quiet % 5 === 0) startAgain();
+    if (isLoaded && isSilent && quiet % 5 === 0) startAgain();
   };
   // A service that was started anew knows nothing of this window: only a new one can go on. Forms keep their drafts.
   // One that is only slow, to this or to many windows, would be made slower still.
