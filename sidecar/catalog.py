@@ -331,7 +331,7 @@ class Catalog:
         """Put in force what the first file in file-name order says of those that claim this job."""
         current = self._jobs.get(name)
         holders = self._holders.get(name, [])
-        kept = current is not None and self._is_kept(current)
+        kept = current is not None and self._outlives_its_file(current)
         if current is not None and not kept and may_linger and self._lingers(current, holders):
             self._lingering.setdefault(name, now)
             return
@@ -375,7 +375,8 @@ class Catalog:
             if file != winner:
                 self._show_later(file, self._files[file], [duplicate(name, winner)], now)
 
-    def _is_kept(self, definition: Definition) -> bool:
+    def _outlives_its_file(self, definition: Definition) -> bool:
+        """Return whether `definition` is the last good version of a file that is invalid now."""
         known = self._files.get(definition.file)
         return known is not None and known.state is State.BAD and known.good is definition
 
