@@ -15,7 +15,7 @@ from admin_ui.model import JobResult
 from admin_ui.page.markup import duration
 
 AT_ONCE = 8
-"""So many runs are waited for at a time; of another one the audit log says only that it was accepted."""
+"""So many runs are waited for at a time. Of another one, or without a thread, the audit log has only the acceptance."""
 
 MOST_KEPT = 64
 ACTION = "trigger_job"
@@ -74,7 +74,14 @@ class Awaited:
                 self._ends.popitem(last=False)
         # A daemon, as no shutdown should wait for a job.
         arguments = (end, user, line_id, job_name, run_id)
-        threading.Thread(target=self._wait, args=arguments, name=f"awaits {job_name}", daemon=True).start()
+        thread = threading.Thread(target=self._wait, args=arguments, name=f"awaits {job_name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads can be started here: the container's pids limit
+            self._free.release()
+            with self._lock:
+                self._ends.pop(run_id, None)
+            self._note(user, line_id, job_name, "done", {"run_id": run_id})
 
     def _wait(self, end: Future[tuple[str, bool]], user: User, line_id: str, job_name: str, run_id: str) -> None:
         details: dict[str, Any] = {"run_id": run_id}

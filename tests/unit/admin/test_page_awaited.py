@@ -162,6 +162,23 @@ def test_a_run_beyond_those_that_are_waited_for_is_noted_as_accepted_at_once(tmp
     assert awaited.end(awaited.trigger(ANNA, "job")) == ("job: success, exit 0, 0.4 s", True)
 
 
+def test_a_run_that_no_thread_can_wait_for_is_noted_as_accepted_and_takes_no_place(tmp_path, monkeypatch):
+    service = Service()
+    service.go.set()
+    awaited = Awaited(service, AuditLog(tmp_path))
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        runs = [awaited.trigger(ANNA, "job") for _ in range(AT_ONCE)]
+
+    assert [line["details"] for line in outcomes(tmp_path)] == [{"run_id": run_id} for run_id in runs]
+    assert [awaited.end(run_id) for run_id in runs] == [None] * AT_ONCE
+    assert awaited.end(awaited.trigger(ANNA, "job")) == ("job: success, exit 0, 0.4 s", True)
+
+
 def test_what_nobody_asked_for_is_forgotten_in_the_end(tmp_path):
     service = Service()
     service.go.set()
