@@ -222,7 +222,7 @@ class JobManagementService:
     def clear_requests(self) -> int:
         """Remove the requests that were answered and return how many. Raises StorageError."""
         with self.history.reading() as connection:
-            return self._requests.clear(lambda request: queries.answer(connection, *request) is not None)
+            return self._requests.clear(lambda request: queries.answered_at(connection, *request))
 
     def clear_leftovers(self, older_than: float = LEFTOVER_SECONDS) -> int:
         """Remove temporary files that killed saves left for so many seconds; return how many. Raises StorageError."""
@@ -360,16 +360,20 @@ class JobManagementService:
         answer = self.history.wait_for(lambda: self._answer(request), ANSWER_SECONDS)
         if answer is None:
             raise SchedulerSilent(
-                f"the scheduler has not answered within {ANSWER_SECONDS:g} s; the request stays and counts if the"
-                " scheduler comes back within the hour"
+                f"no answer of the scheduler was seen within {ANSWER_SECONDS:g} s; the request stays and counts if the"
+                " scheduler takes it up within SCHEDULER_TRIGGER_MAX_AGE_SECONDS"
             )
         if not answer.accepted:
             raise RequestRejected(answer.reason, answer.detail)
         return answer
 
     def _answer(self, request: Request) -> Answer | None:
-        with self.history.reading() as connection:
-            return queries.answer(connection, *request)
+        try:
+            with self.history.reading() as connection:
+                return queries.answer(connection, *request)
+        except StorageError:
+            # The request is there and counts: called a failure, it would be made a second time.
+            return None
 
     def _known_run(self, run_id: str) -> HistoryRow:
         row = self.get_run(run_id)

@@ -35,8 +35,9 @@ HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
 MOST_UPCOMING = 1000
 KEPT_SECONDS = 1.0
-FORGOTTEN_AFTER = timedelta(hours=1)
-"""A scheduler at work answers a request within a second: for one that is older, the answer's line is gone."""
+LEFT_FOR_LONG = timedelta(hours=1)
+"""A scheduler at work answers a request within a second: for one that is older, and older than all lines of the
+journal that are known, the answer's line is gone."""
 
 REFUSED_AFTER = timedelta(seconds=5)
 """The scheduler writes an error once: one that it wrote of an earlier version stands if nothing follows for so long."""
@@ -68,7 +69,7 @@ class Definitions:
 class Runs:
     """What the history says. `failed`: the newest failure of each job in 24 h, and how many there were.
 
-    `unanswered`: the requests that it has no answer to, oldest first.
+    `unanswered`: the requests that it has no answer to, oldest first. `known_since` is as in `queries`.
     """
 
     running: list[HistoryRow]
@@ -76,6 +77,7 @@ class Runs:
     failed: list[tuple[HistoryRow, int]]
     in_force: Mapping[str, str]
     unanswered: list[RequestFile]
+    known_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,9 @@ class Overviews:
             unanswered=[
                 each._replace(at=min(each.at, now))  # as the scheduler has it: one of the future counts as now
                 for each in runs.unanswered
-                if scheduler.status != "alive" or now - each.at < FORGOTTEN_AFTER
+                if scheduler.status != "alive"
+                or now - each.at < LEFT_FOR_LONG
+                or (runs.known_since is not None and each.at >= runs.known_since)
             ],
             loaded=loaded,
             refused=refused,
@@ -199,11 +203,12 @@ class Overviews:
                 failed=queries.failures(connection, now - FAILURES_OF),
                 in_force=queries.in_force(connection),
                 unanswered=self._unanswered(connection),
+                known_since=queries.known_since(connection),
             )
 
     def _unanswered(self, connection: sqlite3.Connection) -> list[RequestFile]:
         try:
-            return self._requests.unanswered(lambda each: queries.answer(connection, *each) is not None)
+            return self._requests.unanswered(lambda each: queries.answered_at(connection, *each))
         except StorageError:  # of which the service's log is told where it clears the answered ones away
             return []
 

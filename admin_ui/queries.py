@@ -62,6 +62,7 @@ class HistoryRow:
     count: int = 1
     stdout_bytes: int = 0
     stderr_bytes: int = 0
+    cpu_seconds: float | None = None
     retry_at: datetime | None = None
 
 
@@ -280,6 +281,20 @@ def answer(connection: sqlite3.Connection, request_id: str, action: str, job_nam
     return None if row is None else Answer(bool(row[0]), tuple(json.loads(row[1])), row[2], row[3])
 
 
+def answered_at(connection: sqlite3.Connection, request_id: str, action: str, job_name: str) -> datetime | None:
+    """Return when the scheduler last answered a request, None if it has not (yet)."""
+    row = connection.execute(
+        "SELECT at FROM answers WHERE request_id = ? AND action = ? AND job_name = ?", (request_id, action, job_name)
+    ).fetchone()
+    return None if row is None else from_iso(row[0])
+
+
+def known_since(connection: sqlite3.Connection) -> datetime | None:
+    """Return the time of the oldest journal line that is kept, None if there is none."""
+    row = connection.execute("SELECT at FROM lines ORDER BY seq LIMIT 1").fetchone()
+    return None if row is None else from_iso(row[0])
+
+
 def in_force(connection: sqlite3.Connection) -> dict[str, str]:
     """Return, by job, the sha256 of the definition that the scheduler goes by."""
     return dict(connection.execute("SELECT job_name, sha256 FROM in_force").fetchall())
@@ -450,6 +465,7 @@ def _row(columns: tuple[Any, ...]) -> HistoryRow:
         count=entry.get("count", 1),
         stdout_bytes=entry.get("stdout_bytes", 0),
         stderr_bytes=entry.get("stderr_bytes", 0),
+        cpu_seconds=entry.get("cpu_seconds"),
         retry_at=_instant(entry.get("retry_at")),
     )
 

@@ -9,7 +9,7 @@ import stat
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,9 @@ SUFFIX = ".json"
 ASIDE = ".answered"
 LIMIT_BYTES = 64 * 1024
 LONGEST_NAME = 256
+REMEMBERED_AT_LEAST = timedelta(seconds=1)
+"""The least that SCHEDULER_TRIGGER_MAX_AGE_SECONDS can be: for so long the same id is the same request for sure."""
+
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -34,12 +37,20 @@ class Request(NamedTuple):
 
 
 class RequestFile(NamedTuple):
-    """A request as it lies there. `at` is its file's time, from which its age counts; `requested_by` proves nothing."""
+    """A request as it lies there. `at` is its file's time, from which its age counts; `requested_by` proves nothing.
+
+    `file_id` is what the scheduler calls the file if it finds it invalid, or no `request_id` in it.
+    """
 
     request: Request
     file: str
     requested_by: str | None
     at: datetime
+    file_id: str
+
+
+AnsweredAt = Callable[[Request], datetime | None]
+"""When the scheduler answered a request, as far as is known: perhaps so long ago that it has forgotten it."""
 
 
 class Requests:
@@ -82,32 +93,38 @@ class Requests:
             raise StorageError(f"the request cannot be written: {error.strerror}") from error
         return request
 
-    def clear(self, is_answered: Callable[[Request], bool]) -> int:
+    def clear(self, answered_at: AnsweredAt) -> int:
         """Remove the valid `*.json` requests that were answered and return how many. Raises StorageError.
 
         Others stay: what somebody touched or wrote in a way that is no request is theirs to remove. A file is moved
-        aside and read again before it goes, and put back if it is not the answered one.
+        aside and read again before it goes, and put back if it is not the answered one. One that came after the
+        answer stays, too: if the scheduler has forgotten the id, it is a new request.
         """
         removed = 0
         for name in self._names():
             if name.startswith(".") and name.endswith(SUFFIX + ASIDE):
                 # Of a service that was killed right after it had moved this one aside.
-                removed += self._settle(name, name[1 : -len(ASIDE)], is_answered)
+                removed += self._settle(name, name[1 : -len(ASIDE)], answered_at)
             elif name.endswith(SUFFIX) and not name.startswith("."):
                 found = self._read(name, name)
-                if found is not None and is_answered(found.request):
+                if found is not None and _is_answered(found, answered_at):
                     aside = f".{name}{ASIDE}"
                     with suppress(FileNotFoundError):
-                        os.rename(self._directory / name, self._directory / aside)
-                        removed += self._settle(aside, name, is_answered)
+                        # `cp -p` and mv give a new request an old modification time, but not an old change time. Both
+                        # moves below make that a new one, so only here can it be asked for.
+                        came_at = on_the_calendar(os.lstat(self._directory / name).st_ctime)
+                        if _is_answered(found._replace(at=came_at), answered_at):
+                            os.rename(self._directory / name, self._directory / aside)
+                            removed += self._settle(aside, name, answered_at)
         return removed
 
-    def unanswered(self, is_answered: Callable[[Request], bool]) -> list[RequestFile]:
+    def unanswered(self, answered_at: AnsweredAt) -> list[RequestFile]:
         """Return the requests that were not answered, touched ones too, oldest first. Raises StorageError."""
         visible = (name for name in self._names() if not name.startswith("."))
         found = (self._read(name, name) if name.endswith(SUFFIX) else self._touched(name) for name in visible)
         requests = (file for file in found if file is not None and _asks_for_something(file.request))
-        return sorted((file for file in requests if not is_answered(file.request)), key=lambda file: file.at)
+        waiting = (file for file in requests if not (_is_answered(file, answered_at) or _is_invalid(file, answered_at)))
+        return sorted(waiting, key=lambda file: file.at)
 
     def _names(self) -> list[str]:
         try:
@@ -117,9 +134,9 @@ class Requests:
         except OSError as error:
             raise StorageError(f"the requests cannot be listed: {error.strerror}") from error
 
-    def _settle(self, aside: str, name: str, is_answered: Callable[[Request], bool]) -> bool:
+    def _settle(self, aside: str, name: str, answered_at: AnsweredAt) -> bool:
         found = self._read(aside, name)
-        answered = found is not None and is_answered(found.request)
+        answered = found is not None and _is_answered(found, answered_at)
         if not answered:
             with suppress(FileExistsError):  # written once more meanwhile: that one counts
                 os.link(self._directory / aside, self._directory / name, follow_symlinks=False)
@@ -129,18 +146,19 @@ class Requests:
     def _read(self, file: str, name: str) -> RequestFile | None:
         """Return the request that `file` holds, whose name is (or was) `name`; None if it is none."""
         try:
-            data, status = read_below(self._directory, file, LIMIT_BYTES)
+            data, _ = read_below(self._directory, file, LIMIT_BYTES)
             document = read_json(data)
-        except (FileNotFoundError, FileUnreadable, ValueError):
+            status = os.lstat(self._directory / file)  # of a link, its own time counts, as for the scheduler
+        except (OSError, FileUnreadable, ValueError):
             return None
         if not isinstance(document, dict):
             return None
-        request_id = document.get("request_id", f"{_shown(name)}@{status.st_mtime_ns}")
-        request = Request(request_id, document.get("action", ""), document.get("job_name", ""))
+        file_id = f"{_shown(name)}@{status.st_mtime_ns}"
+        request = Request(document.get("request_id", file_id), document.get("action", ""), document.get("job_name", ""))
         requested_by = document.get("requested_by")
         if not all(isinstance(each, str) for each in (*request, requested_by or "")):
             return None
-        return RequestFile(request, _shown(name), requested_by, on_the_calendar(status.st_mtime))
+        return RequestFile(request, _shown(name), requested_by, on_the_calendar(status.st_mtime), file_id)
 
     def _touched(self, name: str) -> RequestFile | None:
         """Return the request that an empty file makes by its name; None if it makes none."""
@@ -150,12 +168,23 @@ class Requests:
             return None
         if status.st_size or not stat.S_ISREG(status.st_mode):
             return None
-        request = Request(f"{_shown(name)}@{status.st_mtime_ns}", "run", name)
-        return RequestFile(request, _shown(name), None, on_the_calendar(status.st_mtime))
+        file_id = f"{_shown(name)}@{status.st_mtime_ns}"
+        return RequestFile(Request(file_id, "run", name), _shown(name), None, on_the_calendar(status.st_mtime), file_id)
+
+
+def _is_answered(file: RequestFile, answered_at: AnsweredAt) -> bool:
+    """Return whether this file has its answer, and not only one before it with the same id."""
+    at = answered_at(file.request)
+    return at is not None and file.at - REMEMBERED_AT_LEAST <= at
+
+
+def _is_invalid(file: RequestFile, answered_at: AnsweredAt) -> bool:
+    """Return whether the scheduler found something wrong in this file; it answers without an action and a job then."""
+    return answered_at(Request(file.file_id, "", "")) is not None
 
 
 def _asks_for_something(request: Request) -> bool:
-    """Return whether the scheduler will answer with anything but `invalid`."""
+    """Return whether this has an action and a job; there may be more in the file that the scheduler calls invalid."""
     return request.action in ("run", "cancel") and JOB_NAME.fullmatch(request.job_name) is not None
 
 

@@ -70,8 +70,8 @@ def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
     """
     event = entry["event"]
     facts: dict[str, str | None] = {"last_seen": entry["timestamp"], **FACTS.get(event, {})}
-    if event == "scheduler_stopped" and connection.execute(CRASHED).fetchone():
-        del facts["phase"]  # it drained after an error; the error is the news
+    if event in ("scheduler_stopping", "scheduler_stopped") and connection.execute(CRASHED).fetchone():
+        del facts["phase"]  # after an error it drains as on a stop, and writes the same lines; the error is the news
     if event == "scheduler_started":
         facts |= {"started_at": entry["timestamp"], "version": entry["version"], "timezone": entry["timezone"]}
         _keep_newest_errors(connection, entry["config_errors"])

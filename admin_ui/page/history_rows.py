@@ -9,7 +9,7 @@ from datetime import datetime
 from admin_ui.model import STATUSES, iso
 from admin_ui.page.address import link
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
-from admin_ui.page.result import asked, ended, state
+from admin_ui.page.result import asked, ended, state, unsaid
 from admin_ui.queries import HistoryRow
 
 LATE_SECONDS = 1.0
@@ -149,11 +149,12 @@ def _result(row: HistoryRow, turn: str | None) -> Html:
 def _why(row: HistoryRow) -> Html:
     if row.status not in STATUSES:
         return Html.escape(ended(row))
-    if not row.failed or not row.cause or row.cause == ended(row):
+    cause = unsaid(row, ended(row))
+    if not cause:
         return NOTHING
     if not row.stderr_bytes:
-        return Html.escape(row.cause)
-    return html('<a class="said-by" href="{}">{}</a>', link("logs", run=row.run_id or "", stream="stderr"), row.cause)
+        return Html.escape(cause)
+    return html('<a class="said-by" href="{}">{}</a>', link("logs", run=row.run_id or "", stream="stderr"), cause)
 
 
 def _trigger(row: HistoryRow, known: Known) -> str:

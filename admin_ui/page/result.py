@@ -61,32 +61,29 @@ def state(status: str) -> Html:
     return html('<span class="state {}"><span class="icon {}"></span>{}</span>', colour, icon, word)
 
 
-def ending(status: str, exit_code: int | None, killed_by: int | None, reason: str | None) -> str:
-    """Return what made a run's status, such as `exit 1` or `ran longer than 2 s`; nothing for one that goes on."""
-    if status in ("success", "failure"):
-        if killed_by:
-            return f"killed by {_name(killed_by)}"
-        return f"exit {exit_code}" if not reason else f"start refused, exit {exit_code}"
-    if status in ("skipped", "missed"):
-        return PASSED_OVER.get(reason or "", reason or "")
-    return reason or ""
-
-
 def ended(row: HistoryRow) -> str:
-    """Return `ending` of a row of the history."""
-    return ending(row.status, row.exit_code, row.signal, row.reason)
+    """Return what made a run's status, such as `exit 1` or `ran longer than 2 s`; nothing for one that goes on."""
+    return _ending(row.status, row.exit_code, row.signal, row.reason, row.cpu_seconds)
 
 
 def ended_entry(entry: Mapping[str, Any]) -> str:
-    """Return `ending` of a `job_complete` entry."""
-    return ending(entry["status"], entry["exit_code"], entry["signal"], entry["reason"])
+    """Return what `ended` does, of a `job_complete` entry."""
+    facts = ("status", "exit_code", "signal", "reason", "cpu_seconds")
+    return _ending(*(entry[name] for name in facts))
+
+
+def unsaid(row: HistoryRow, how: str) -> str | None:
+    """Return why a run failed where `how` does not say so already, by itself or as the reason that it ends with."""
+    if not row.failed or not row.cause or row.cause == how:
+        return None
+    return None if row.cause == row.reason and how.endswith(row.reason) else row.cause
 
 
 def outcome(row: HistoryRow, who: Who = nobody) -> str:
     """Return what a run came to where no state stands beside it: `exit 1`, `timeout 2 s`, `cancelled by anna`."""
     match row.status:
         case "success" | "failure":
-            return ended(row)
+            return _exited(row.exit_code, row.signal, row.reason, row.cpu_seconds)
         case "timeout" if row.reason:
             return f"timeout {row.reason.removeprefix('ran longer than ')}"
         case "cancelled":
@@ -117,6 +114,34 @@ def wanted(file: RequestFile, is_confirmed: Confirmed) -> Html:
     by = f"{asked('manual', name, confirmed=is_confirmed(file))} " if name else ""
     where = f"jobs/{DIRECTORY}/{file.file}"
     return html('<span title="{}">{} asked for {}{}</span>', where, file.request.action, by, moment(file.at))
+
+
+def _ending(
+    status: str, exit_code: int | None, killed_by: int | None, reason: str | None, cpu_seconds: float | None
+) -> str:
+    if status in ("success", "failure"):
+        how = _exited(exit_code, killed_by, reason, cpu_seconds)
+        # What refused a start is all of its stderr, so it is shown as the cause.
+        return f"{how}; {reason}" if reason and not _is_refused(exit_code, reason, cpu_seconds) else how
+    if status in ("skipped", "missed"):
+        return PASSED_OVER.get(reason or "", reason or "")
+    return reason or ""
+
+
+def _exited(exit_code: int | None, killed_by: int | None, reason: str | None, cpu_seconds: float | None) -> str:
+    if killed_by:
+        return f"killed by {_name(killed_by)}"
+    if exit_code is None:
+        return "exit code unknown"
+    return f"start refused, exit {exit_code}" if _is_refused(exit_code, reason, cpu_seconds) else f"exit {exit_code}"
+
+
+def _is_refused(exit_code: int | None, reason: str | None, cpu_seconds: float | None) -> bool:
+    """Return whether a failed run never was a process: its code was not waited for, so no processor time came with it.
+
+    One that did run has a reason, too, if it ended while no room was left for output.
+    """
+    return bool(reason) and exit_code is not None and cpu_seconds is None
 
 
 def _name(number: int) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from admin_ui.model import iso
 from admin_ui.page.address import Address, link
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
-from admin_ui.page.result import ended, state
+from admin_ui.page.result import ended, state, unsaid
 from admin_ui.page.run_output import EMPTY
 from admin_ui.queries import HistoryRow, Recent
 
@@ -40,6 +40,7 @@ def head(run: Run) -> Html:
     """Return everything that is said of a run but its output."""
     row = run.row
     how = run.how or ended(row)
+    cause = unsaid(row, how)
     return html(
         '<div class="run {}" data-job="{}" data-run="{}"><h2><a href="{}">{}</a>{}<span class="how">{}</span>'
         '<span class="other">{}</span></h2>{}'
@@ -52,7 +53,7 @@ def head(run: Run) -> Html:
         state(row.status),
         _waiting(row) or how,
         _ways(run),
-        html('<p class="cause">{}</p>', row.cause) if row.failed and row.cause and row.cause != how else NOTHING,
+        html('<p class="cause">{}</p>', cause) if cause else NOTHING,
         join(html("<div><dt>{}</dt><dd>{}</dd></div>", name, value) for name, value in _facts(run) if value),
     )
 

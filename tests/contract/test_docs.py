@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from admin_ui.routes import Kind, routes_for
 from admin_ui.settings import READERS as ADMIN_READERS
-from admin_ui.settings import SECRETS
+from admin_ui.settings import SECRETS, AuthMode
 from admin_ui.settings import Settings as AdminSettings
 from sidecar import __version__
 from sidecar.cli import _parser
@@ -121,6 +122,12 @@ def test_compose_file_passes_every_setting_on() -> None:
 
 
 # Job files
+
+
+def test_admin_page_names_every_route_that_is_open_to_anybody() -> None:
+    is_open = {route.pattern.pattern for mode in AuthMode for route in routes_for(mode) if route.kind is Kind.OPEN}
+
+    assert set(re.findall(r"`(/[a-z-]+)`", section(page("admin.md"), "## Signing in"))) == is_open
 
 
 def test_job_page_lists_every_field_and_no_other() -> None:

@@ -110,7 +110,10 @@ def test_a_failure_on_a_full_disk_says_so(
     full = os.statvfs_result((4096, 4096, 100, 0, 0, 10, 0, 0, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda path: full)
 
-    assert ("no room was left" in (execute(executor, f"exit {code}").reason or "")) == is_told
+    result = execute(executor, f"exit {code}")
+
+    assert ("no room was left" in (result.reason or "")) == is_told
+    assert result.cpu_seconds is not None
 
 
 def test_run_that_a_signal_ends_is_a_failure_with_the_signal(executor: JobExecutor) -> None:
@@ -207,6 +210,7 @@ def test_what_cannot_be_started_is_a_failure_that_says_why(
     assert words in result.stderr
     assert result.stderr == f"{result.reason}\n"
     assert result.stderr_bytes == len(result.stderr)
+    assert result.cpu_seconds is None  # by which the admin page tells it from a run that started
     assert (result.stdout_file, result.stderr_file) == (None, None)
     assert list((tmp_path / "output/job").iterdir()) == []
     assert not executor.running

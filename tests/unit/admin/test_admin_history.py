@@ -803,6 +803,15 @@ def test_the_newest_failure_is_the_journal_s_last_whatever_the_clock_said(histor
     assert [(each.run_id, count) for each, count in found] == [("r2", 2)]
 
 
+def test_a_run_has_its_processor_time_if_it_was_a_process(history, log):
+    append(log, failure("r1", cpu_seconds=0.25), failure("r2", cpu_seconds=None))
+    history.poll()
+
+    with history.database.read() as connection:
+        found = [queries.run(connection, run_id) for run_id in ("r1", "r2")]
+    assert [row and row.cpu_seconds for row in found] == [0.25, None]
+
+
 def test_failures_are_the_newest_of_each_job_and_their_number(stocked):
     with stocked.database.read() as connection:
         found = queries.failures(connection, NOON + timedelta(seconds=15))
@@ -820,6 +829,9 @@ def problem(file: str, seconds: float = 0):
     return line("config_error", seconds, file=file, job_name=None, errors=errors, kept_last_good=False)
 
 
+CRASH = [line(f"scheduler_{event}", 5, reason="x") for event in ("crashed", "stopping", "stopped")]
+
+
 @pytest.mark.parametrize(
     ("story", "seconds", "status"),
     [
@@ -829,7 +841,10 @@ def problem(file: str, seconds: float = 0):
         ([started(0), line("heartbeat", 30, running=0, queued=0, next_run_at=None)], 100, "alive"),
         ([started(0), line("scheduler_stopping", 5, reason="SIGTERM")], 6, "stopping"),
         ([started(0), line("scheduler_stopped", 5, reason="SIGTERM")], 500, "stopped"),
-        ([line("scheduler_crashed", 4, reason="x"), line("scheduler_stopped", 5, reason="x")], 6, "crashed"),
+        ([started(0), *CRASH[:2]], 6, "crashed"),  # it drains
+        ([started(0), *CRASH], 6, "crashed"),
+        ([started(0), *CRASH, started(6)], 7, "alive"),
+        ([started(0), line("scheduler_stopping", 3, reason="SIGTERM"), CRASH[0], CRASH[2]], 6, "crashed"),
         ([line("scheduler_stopped", 4, reason="x"), started(5)], 6, "alive"),
         ([started(DAY), heartbeat(DAY + 30), line("scheduler_stopped", reason="x")], 5, "stopped"),
         ([started(DAY), heartbeat(0)], 80, "alive"),

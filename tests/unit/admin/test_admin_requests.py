@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from admin_ui.requests import Request, RequestFile, Requests
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 UUID = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
+LATER = datetime(9999, 1, 1, tzinfo=UTC)
+"""After every file's time."""
 
 
 @pytest.fixture
@@ -34,6 +38,19 @@ def put(folder: Path, name: str, text: str) -> None:
 def document(request_id: str | None = "q1", **fields) -> str:
     given = {"action": "run", "job_name": "job", "request_id": request_id, **fields}
     return json.dumps({key: value for key, value in given.items() if value is not None})
+
+
+def answers(*requests: Request, at: datetime = LATER) -> Callable[[Request], datetime | None]:
+    """Return what the journal says if it has answered these requests."""
+    return lambda request: at if request in requests else None
+
+
+def all_of_them(request: Request) -> datetime:
+    return LATER
+
+
+def none_of_them(request: Request) -> None:
+    return None
 
 
 def test_a_dropped_request_is_one_whole_file(requests, folder):
@@ -86,7 +103,7 @@ def test_answered_requests_are_removed_and_others_stay(requests, folder):
     put(folder, "b.json", document("q2"))
     put(folder, "c.json", document("q1", job_name="other"))
 
-    assert requests.clear(lambda request: request == Request("q1", "run", "job")) == 1
+    assert requests.clear(answers(Request("q1", "run", "job"))) == 1
     assert sorted(os.listdir(folder)) == ["b.json", "c.json"]
 
 
@@ -94,8 +111,8 @@ def test_a_request_without_an_id_is_known_by_its_name_and_time(requests, folder)
     put(folder, "a.json", document(None))
     os.utime(folder / "a.json", ns=(5, 5))
 
-    assert requests.clear(lambda request: request != Request("a.json@5", "run", "job")) == 0
-    assert requests.clear(lambda request: request == Request("a.json@5", "run", "job")) == 1
+    assert requests.clear(answers(Request("a.json@6", "run", "job"))) == 0
+    assert requests.clear(answers(Request("a.json@5", "run", "job"))) == 1
 
 
 def test_a_name_that_is_no_utf8_is_known_as_the_scheduler_writes_it(requests, folder):
@@ -103,7 +120,7 @@ def test_a_name_that_is_no_utf8_is_known_as_the_scheduler_writes_it(requests, fo
     put(folder, name, document(None))
     os.utime(folder / name, ns=(5, 5))
 
-    assert requests.clear(lambda request: request == Request(r"\xff.json@5", "run", "job")) == 1
+    assert requests.clear(answers(Request(r"\xff.json@5", "run", "job"))) == 1
 
 
 @pytest.mark.parametrize(
@@ -120,17 +137,17 @@ def test_a_name_that_is_no_utf8_is_known_as_the_scheduler_writes_it(requests, fo
 def test_what_is_no_valid_json_request_is_never_removed(requests, folder, name, text):
     put(folder, name, text)
 
-    assert requests.clear(lambda request: True) == 0
+    assert requests.clear(all_of_them) == 0
     assert os.listdir(folder) == [name]
 
 
 def test_a_request_that_takes_the_place_of_an_answered_one_in_the_last_moment_stays(requests, folder):
     put(folder, "a.json", document("q1"))
 
-    def answered(request: Request) -> bool:
+    def answered(request: Request) -> datetime | None:
         if request.request_id == "q1" and (folder / "a.json").exists():
             put(folder, "a.json", document("q2"))  # overwritten right after it was looked at
-        return request.request_id == "q1"
+        return LATER if request.request_id == "q1" else None
 
     assert requests.clear(answered) == 0
     assert os.listdir(folder) == ["a.json"]
@@ -141,14 +158,14 @@ def test_a_request_that_takes_the_place_of_an_answered_one_in_the_last_moment_st
 def test_a_request_that_a_killed_service_had_moved_aside_is_settled(requests, folder, answered, left):
     put(folder, ".a.json.answered", document("q1"))
 
-    requests.clear(lambda request: answered)
+    requests.clear(all_of_them if answered else none_of_them)
 
     assert os.listdir(folder) == left
 
 
 def test_without_a_folder_there_is_nothing_to_clear_or_to_list(requests):
-    assert requests.clear(lambda request: True) == 0
-    assert requests.unanswered(lambda request: False) == []
+    assert requests.clear(all_of_them) == 0
+    assert requests.unanswered(none_of_them) == []
 
 
 def test_what_was_not_answered_is_listed_oldest_first_with_who_asked_and_when(requests, folder):
@@ -158,9 +175,10 @@ def test_what_was_not_answered_is_listed_oldest_first_with_who_asked_and_when(re
     os.utime(folder / "b.json", (1000, 1000))
     os.utime(folder / "job", (900, 900))
 
-    assert requests.unanswered(lambda request: request.request_id == "q2") == [
-        RequestFile(Request("job@900000000000", "run", "job"), "job", None, datetime.fromtimestamp(900, UTC)),
-        RequestFile(Request("q1", "cancel", "job"), "b.json", "anna", datetime.fromtimestamp(1000, UTC)),
+    touched, written = "job@900000000000", "b.json@1000000000000"
+    assert requests.unanswered(answers(Request("q2", "run", "job"))) == [
+        RequestFile(Request(touched, "run", "job"), "job", None, datetime.fromtimestamp(900, UTC), touched),
+        RequestFile(Request("q1", "cancel", "job"), "b.json", "anna", datetime.fromtimestamp(1000, UTC), written),
     ]
 
 
@@ -180,7 +198,56 @@ def test_what_was_not_answered_is_listed_oldest_first_with_who_asked_and_when(re
 def test_what_asks_for_nothing_is_not_listed(requests, folder, name, text):
     put(folder, name, text)
 
-    assert requests.unanswered(lambda request: False) == []
+    assert requests.unanswered(none_of_them) == []
+
+
+def test_a_request_in_which_the_scheduler_found_something_wrong_was_answered_and_stays(requests, folder):
+    put(folder, "a.json", document("q1", unknown="field"))
+    os.utime(folder / "a.json", ns=(5, 5))
+
+    assert requests.unanswered(answers(Request("a.json@6", "", ""))) != []
+    assert requests.unanswered(answers(Request("a.json@5", "", ""))) == []
+    assert requests.clear(answers(Request("a.json@5", "", ""))) == 0
+
+
+@pytest.mark.parametrize("seconds", [3, 86_400, 2**33])
+def test_a_request_that_came_after_an_answer_to_the_same_id_waits_and_stays(requests, folder, seconds):
+    """The scheduler forgets an id after a time, the index does not: it may be yesterday's answer."""
+    answered_at = datetime.now(UTC)
+    put(folder, "a.json", document("q1"))
+    os.utime(folder / "a.json", (time.time() + seconds,) * 2)
+
+    known = answers(Request("q1", "run", "job"), at=answered_at)
+    assert [file.file for file in requests.unanswered(known)] == ["a.json"]
+    assert requests.clear(known) == 0
+    assert os.listdir(folder) == ["a.json"]
+
+
+def test_a_request_that_came_after_an_answer_with_an_older_time_stays(requests, folder):
+    put(folder, "template.txt", document("q1"))
+    os.utime(folder / "template.txt", (1000, 1000))
+    os.rename(folder / "template.txt", folder / "a.json")
+
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    assert requests.clear(answers(Request("q1", "run", "job"), at=an_hour_ago)) == 0
+    assert os.listdir(folder) == ["a.json"]
+
+
+def test_a_request_whose_file_is_a_moment_newer_than_its_answer_was_answered(requests, folder):
+    put(folder, "a.json", document("q1"))
+    known = answers(Request("q1", "run", "job"), at=datetime.now(UTC) - timedelta(milliseconds=200))
+
+    assert requests.unanswered(known) == []
+    assert requests.clear(known) == 1
+
+
+def test_of_a_link_its_own_time_counts(requests, folder):
+    put(folder, ".b.json", document(None))
+    os.utime(folder / ".b.json", (1000, 1000))
+    (folder / "a.json").symlink_to(".b.json")
+    os.utime(folder / "a.json", ns=(5, 5), follow_symlinks=False)
+
+    assert [file.file_id for file in requests.unanswered(none_of_them)] == ["a.json@5"]
 
 
 @pytest.mark.parametrize("seconds", [-(2**33), 2**33])
@@ -188,7 +255,7 @@ def test_a_request_is_listed_whatever_time_its_file_has(requests, folder, second
     put(folder, "a.json", document())
     os.utime(folder / "a.json", (seconds, seconds))
 
-    (found,) = requests.unanswered(lambda request: False)
+    (found,) = requests.unanswered(none_of_them)
     assert found.at.year in (1970, 2242)
 
 
@@ -196,4 +263,4 @@ def test_a_folder_that_cannot_be_listed_is_an_error(requests, folder):
     folder.write_text("a file")
 
     with pytest.raises(StorageError):
-        requests.unanswered(lambda request: False)
+        requests.unanswered(none_of_them)

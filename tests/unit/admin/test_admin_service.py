@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
+import sqlite3
 import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +31,7 @@ from admin_ui.errors import (
 )
 from admin_ui.history import JOURNAL, MAIN_LOG
 from admin_ui.job_management_service import JobManagementService
-from admin_ui.model import JobConfig
+from admin_ui.model import JobConfig, iso
 from admin_ui.queries import Filter
 from tests.admin_lines import NOON, SHA256, accepted, append, checkpoint, complete, failure, line, start
 from tests.daemon import wait_for
@@ -69,7 +73,8 @@ def answering(root: Path, *answers: Callable[[dict[str, Any]], dict[str, Any]]) 
 
 
 def accepting(request: dict[str, Any]) -> dict[str, Any]:
-    return accepted(request["request_id"], "r1", action=request["action"])
+    now = iso(datetime.now(UTC))  # no answer is older than its request's file
+    return accepted(request["request_id"], "r1", action=request["action"], timestamp=now)
 
 
 def rejecting(request: dict[str, Any]) -> dict[str, Any]:
@@ -211,10 +216,41 @@ def test_a_scheduler_that_does_not_answer_is_an_error_of_its_own(service, root, 
     monkeypatch.setattr(job_management_service, "ANSWER_SECONDS", 0.1)
     service.create_job(CONFIG)
 
-    with pytest.raises(SchedulerSilent, match="the request stays"):
+    with pytest.raises(SchedulerSilent, match=r"the request stays .* within SCHEDULER_TRIGGER_MAX_AGE_SECONDS"):
         service.trigger_job("job")
 
     assert len(list((root / "jobs" / "triggers").iterdir())) == 1
+
+
+def unreadable_for(service: JobManagementService, monkeypatch: pytest.MonkeyPatch, looks: float) -> None:
+    """Have the index fail for so many looks."""
+    reading, looked = service.history.reading, itertools.count()
+
+    @contextmanager
+    def read() -> Iterator[sqlite3.Connection]:
+        if next(looked) < looks:
+            raise StorageError("the index cannot be used: database is locked")
+        with reading() as connection:
+            yield connection
+
+    monkeypatch.setattr(service.history, "reading", read)
+
+
+def test_an_index_that_cannot_be_read_makes_no_failure_of_a_request_that_is_there(service, root, monkeypatch):
+    monkeypatch.setattr(job_management_service, "ANSWER_SECONDS", 0.1)
+    service.create_job(CONFIG)
+    unreadable_for(service, monkeypatch, math.inf)
+
+    with pytest.raises(SchedulerSilent):
+        service.request_run("job")
+
+
+def test_an_answer_is_found_when_the_index_can_be_read_again(service, root, monkeypatch):
+    service.create_job(CONFIG)
+    unreadable_for(service, monkeypatch, 1)
+    answering(root, accepting)
+
+    assert service.request_run("job") == "r1"
 
 
 def test_a_cancel_names_the_run_and_its_job(service, root):
@@ -401,7 +437,7 @@ def test_a_request_is_in_the_overview_until_it_is_answered(service, root):
     append(root / "logs" / JOURNAL, start("r0"))  # news: else what was seen a moment ago counts for a second
     service.refresh()
     before = service.overview().unanswered
-    append(root / "logs" / JOURNAL, accepted("q1", "r1"))
+    append(root / "logs" / JOURNAL, accepted("q1", "r1", timestamp=iso(datetime.now(UTC))))
     service.refresh()
 
     assert [(each.request.request_id, each.at) for each in before] == [("q1", NOON)]  # a time to come counts as now
@@ -415,6 +451,21 @@ def test_a_request_that_a_scheduler_at_work_left_for_long_was_answered_once(serv
     (root / "jobs" / "triggers" / "job").touch()
     os.utime(root / "jobs" / "triggers" / "job", (NOON.timestamp() - 3700,) * 2)
     append(root / "logs" / MAIN_LOG, line(status, timezone="UTC", version="1", config_errors=0))
+    service.refresh()
+
+    assert [each.request.job_name for each in service.overview().unanswered] == shown
+
+
+@pytest.mark.parametrize(("known_since", "shown"), [(-3800, ["job"]), (-3600, [])])
+def test_a_request_that_has_waited_for_long_is_shown_if_the_journal_is_known_from_before_it(
+    service, root, known_since, shown
+):
+    """So its answer would be known: the scheduler has a journal it cannot write, and may take the request up yet."""
+    (root / "jobs" / "triggers").mkdir()
+    (root / "jobs" / "triggers" / "job").touch()
+    os.utime(root / "jobs" / "triggers" / "job", (NOON.timestamp() - 3700,) * 2)
+    append(root / "logs" / JOURNAL, complete("r1", known_since))
+    append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="UTC", version="1", config_errors=0))
     service.refresh()
 
     assert [each.request.job_name for each in service.overview().unanswered] == shown

@@ -191,6 +191,7 @@ def test_a_reason_that_is_new_to_this_version_is_shown_as_it_is():
         (a_run(1, status="failure", exit_code=3), "failure exit 3"),
         (a_run(1, status="failure", exit_code=137, signal=9), "failure killed by SIGKILL"),
         (a_run(1, status="failure", exit_code=127, reason="no shell"), "failure start refused, exit 127"),
+        (a_run(1, status="failure", reason="no room", cause="no room", cpu_seconds=0), "failure exit 1; no room"),
         (
             a_run(1, status="timeout", exit_code=143, signal=15, reason="ran longer than 2 s"),
             "timeout ran longer than 2 s",

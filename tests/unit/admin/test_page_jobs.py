@@ -56,7 +56,8 @@ def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: A
 
 
 def request(job_name: str, requested_by: str | None, at: datetime) -> RequestFile:
-    return RequestFile(Request(REQUEST, "run", job_name), f"{job_name}-request.json", requested_by, at)
+    file = f"{job_name}-request.json"
+    return RequestFile(Request(REQUEST, "run", job_name), file, requested_by, at, f"{file}@5")
 
 
 def recent(last: HistoryRow, *statuses: str, median: float | None = None, p95: float | None = None) -> Recent:
@@ -143,6 +144,9 @@ def test_a_row_of_a_failed_job_has_the_word_that_made_it_fail_and_the_reason_wit
         ({"exit_code": 137, "signal": 9}, "killed by SIGKILL"),
         ({"exit_code": 166, "signal": 38}, "killed by signal 38"),
         ({"exit_code": 127, "reason": "no such directory"}, "start refused, exit 127"),
+        ({"exit_code": 127, "reason": "no room was left", "cpu_seconds": 0.1}, "exit 127"),
+        ({"exit_code": 153, "signal": 25, "reason": "no room was left", "cpu_seconds": 0.1}, "killed by SIGXFSZ"),
+        ({"exit_code": None, "reason": "no room was left"}, "exit code unknown"),
         ({"status": "timeout", "reason": "ran longer than 3600 s", "signal": 15}, "timeout 3600 s"),
         ({"status": "cancelled", "reason": f"cancelled by request {REQUEST}"}, "cancelled by anna"),
         ({"status": "cancelled", "reason": "cancelled by request unknown"}, "cancelled"),

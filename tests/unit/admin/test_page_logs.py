@@ -13,7 +13,7 @@ from admin_ui.output import from_text
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.job_log import LONGEST_LINE, entries_html, excerpt, runs_html
 from admin_ui.page.job_log import ROOM as ENTRIES_ROOM
-from admin_ui.page.result import LOOKS, asked, ended, state
+from admin_ui.page.result import LOOKS, asked, ended, ended_entry, state
 from admin_ui.page.run_head import Run, head, nothing_printed, streams, unknown
 from admin_ui.page.run_output import EMPTY, ROOM, Place, amount, length, marked, panel
 from admin_ui.queries import HistoryRow, Recent
@@ -291,6 +291,33 @@ def test_what_killed_a_run_is_told():
         ended(a_run(status="output_limit", failed=True, reason="printed more than 10 bytes"))
         == "printed more than 10 bytes"
     )
+
+
+def test_a_run_that_failed_when_no_room_was_left_was_not_refused_and_says_why_once():
+    full: dict[str, Any] = {
+        "status": "failure",
+        "failed": True,
+        "exit_code": 1,
+        "reason": "no room was left",
+        "cpu_seconds": 0.0,
+    }
+
+    assert ended(a_run(**full)) == ended_entry(failure("r1", **full)) == "exit 1; no room was left"
+    assert words(head(about(a_run(**full, cause="no room was left")))).count("no room was left") == 1
+    assert "OSError: 28" in words(head(about(a_run(**full, cause="OSError: 28"))))
+
+
+def test_what_refused_a_start_is_said_as_its_cause():
+    refused: dict[str, Any] = {
+        "status": "failure",
+        "failed": True,
+        "exit_code": 126,
+        "reason": "no shell",
+        "cpu_seconds": None,
+    }
+
+    assert ended_entry(failure("r1", **refused)) == "start refused, exit 126"
+    assert "no shell" in words(head(about(a_run(**refused, cause="no shell"))))
 
 
 def test_every_state_has_a_colour_and_a_shape_and_its_own_word():
