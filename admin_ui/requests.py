@@ -25,6 +25,9 @@ LONGEST_NAME = 256
 REMEMBERED_AT_LEAST = timedelta(seconds=1)
 """The least that SCHEDULER_TRIGGER_MAX_AGE_SECONDS can be: for so long the same id is the same request for sure."""
 
+REMEMBERED_BY_DEFAULT = timedelta(hours=1)
+"""Its default. What came again within this time is most likely no news to the scheduler."""
+
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -119,11 +122,18 @@ class Requests:
         return removed
 
     def unanswered(self, answered_at: AnsweredAt) -> list[RequestFile]:
-        """Return the requests that were not answered, touched ones too, oldest first. Raises StorageError."""
+        """Return the requests that were not answered, touched ones too, oldest first. Raises StorageError.
+
+        An id that was answered a short time before its file came counts as answered: it is the same request.
+        """
         visible = (name for name in self._names() if not name.startswith("."))
         found = (self._read(name, name) if name.endswith(SUFFIX) else self._touched(name) for name in visible)
         requests = (file for file in found if file is not None and _asks_for_something(file.request))
-        waiting = (file for file in requests if not (_is_answered(file, answered_at) or _is_invalid(file, answered_at)))
+        waiting = (
+            file
+            for file in requests
+            if not _is_answered(file, answered_at, REMEMBERED_BY_DEFAULT) and not _is_invalid(file, answered_at)
+        )
         return sorted(waiting, key=lambda file: file.at)
 
     def _names(self) -> list[str]:
@@ -172,10 +182,10 @@ class Requests:
         return RequestFile(Request(file_id, "run", name), _shown(name), None, on_the_calendar(status.st_mtime), file_id)
 
 
-def _is_answered(file: RequestFile, answered_at: AnsweredAt) -> bool:
-    """Return whether this file has its answer, and not only one before it with the same id."""
+def _is_answered(file: RequestFile, answered_at: AnsweredAt, remembered: timedelta = REMEMBERED_AT_LEAST) -> bool:
+    """Return whether this file has its answer, and not only one long before it with the same id."""
     at = answered_at(file.request)
-    return at is not None and file.at - REMEMBERED_AT_LEAST <= at
+    return at is not None and file.at - remembered <= at
 
 
 def _is_invalid(file: RequestFile, answered_at: AnsweredAt) -> bool:

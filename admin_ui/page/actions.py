@@ -110,6 +110,9 @@ class Actions:
         job_name, run_id, service = _confirmed(address), address.get("runs"), self._tools.service
         with self._tools.audit.change(user, "cancel_run", job_name, {"run_id": run_id or "all"}) as line_id:
             if run_id:
+                row = service.get_run(run_id)
+                if row is not None and row.job_name != job_name:
+                    raise ValidationError({"": f"run {run_id} is another job's; nothing was done"})
                 service.cancel_run(run_id, requested_by=user.username, request_id=line_id)
             else:
                 service.cancel_job(job_name, requested_by=user.username, request_id=line_id)

@@ -27,8 +27,8 @@ from admin_ui.page.markup import NOTHING, Html, html, join
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
 LABEL = "Job Management"
-BY_HAND = "#click"
-"""Behind the address where a person asks to look again, and no timer."""
+BY_HAND, ALL = "click", "all"
+"""Behind the address's `#`: a person asks to look again, and no timer; what was shown before does not count."""
 
 MOMENT = Html('<p class="empty">One moment …</p>')
 
@@ -116,10 +116,12 @@ class _Section:
             return self._open(view, user, text)
 
         def refresh(user: User, text: str, seen: dict[str, str]) -> list[Any]:
+            text, _, how = text.partition("#")
             address = parse(text)
-            look = self._looks.opened if text.endswith(BY_HAND) else self._looks.goes_on
+            look = self._looks.opened if BY_HAND in how.split() else self._looks.goes_on
             told = look(user, *view.viewed(address), address.get("run"))
-            return self._live(view, user, text.removesuffix(BY_HAND), seen or {}, NOTHING if told else _not_told())
+            known = {} if ALL in how.split() else seen or {}
+            return self._live(view, user, text, known, NOTHING if told else _not_told())
 
         showing, own = self._handlers.showing, [self._trouble, self._stamp, self._seen]
         opening, again = (

@@ -51,58 +51,6 @@ def test_the_title_names_the_job_the_run_and_the_view_and_nothing_that_is_no_nam
         expect(page).to_have_title(title)
 
 
-HOLD_BACK = """(named) => {
-  const real = window.fetch;
-  const released = new Promise((release) => (window.release = release));
-  window.held = window.asked = 0;
-  window.fetch = async (...asked) => {
-    window.asked += 1;
-    const answer = await real(...asked);
-    if (!String(asked[1]?.body).includes(named)) return answer;
-    window.held += 1;
-    await released;
-    return answer;
-  };
-}"""
-NO_TIMER = """() => {
-  const real = window.setTimeout;
-  window.setTimeout = (act, delay, ...more) => (delay >= 1000 ? 0 : real(act, delay, ...more));
-}"""
-
-
-def test_an_answer_that_comes_after_that_of_the_next_view_leaves_the_header_right(visit):
-    page = visit().open("/?view=history")
-    page.evaluate(HOLD_BACK, "view=jobs&job=backup-db")
-    page.evaluate("jobs.go('?view=jobs&job=backup-db')")
-    page.wait_for_function("window.held")
-    page.evaluate("jobs.go('?view=history&job=import-orders')")
-    expect(page.locator("#jobs-history-rows")).not_to_contain_text("backup-db")
-    page.evaluate("window.release()")
-    expect(page.locator("#jobs-jobs .chosen")).to_have_attribute("data-job", "backup-db")  # it came
-
-    expect(page.locator("#jobs-header [aria-current]")).to_have_text("History")
-    expect(page.locator("#jobs-header h1")).to_have_text("History")
-    expect(page).to_have_title("import-orders · History · Jobs")
-
-
-def test_a_refresh_that_is_late_does_not_put_the_rows_of_another_address_back(visit):
-    page = visit().open("/?view=history&job=backup-db")
-    rows = page.locator("#jobs-history-rows")
-    failed = "could not convert string to float"
-    expect(rows).not_to_contain_text(failed)
-    page.evaluate(HOLD_BACK, "view=history&job=backup-db")
-    page.evaluate("jobs.refresh()")
-    page.wait_for_function("window.held")
-    page.evaluate(NO_TIMER)  # which would put it right some seconds later
-    page.evaluate("jobs.go('?view=history&job=import-orders')")
-    expect(rows).to_contain_text(failed)
-    asked = page.evaluate("window.asked")
-    page.evaluate("window.release()")
-    page.wait_for_function("(before) => window.asked > before", arg=asked)
-
-    expect(rows).to_contain_text(failed)
-
-
 @pytest.mark.parametrize("address", ["/?view=nothing", "/?view=jobs&page=x&page=y", "/?" + "a=1&" * 500, "/?view=%00"])
 def test_an_address_that_nobody_made_leads_to_the_first_view(visit, address):
     page = visit().open(address)

@@ -10,7 +10,7 @@ ICON = (
     "%3Ccircle cx=%278%27 cy=%278%27 r=%278%27 fill=%27%231b5cbd%27/%3E%3Cpath d=%27M7 3h2v5l3 2-1 2-4-3z%27"
     ' fill=%27white%27/%3E%3C/svg%3E">'
 )
-PARTS = ("frames", "base", "jobs", "form", "history", "logs")
+PARTS = ("frames", "base", "asked", "jobs", "form", "history", "logs")
 
 
 def head() -> Html:

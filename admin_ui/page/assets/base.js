@@ -36,13 +36,16 @@ const jobs = (() => {
     if (to !== location.search) history.pushState(null, "", to);
     open();
   };
-  // Gradio calls this with the address that the server chose; the field is empty again, so that the same one counts.
+  // Gradio calls this with the address that an action leads to; the field is empty again, so that the same one counts.
+  // Who has gone on to something else meanwhile stays there.
+  let actedAt = "";
+  const actsHere = () => (actedAt = address());
   const arrive = (to) => {
-    if (to) go(to);
+    if (to && actedAt === address()) go(to);
     return [""];
   };
   document.addEventListener("click", (event) => {
-    const link = event.target.closest && event.target.closest('a[href^="?"]');
+    const link = event.target.closest && event.target.closest(':is(#jobs, #jobs-first) a[href^="?"]');
     if (!link || !byId("jobs-go") || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     event.preventDefault();
     go(link.getAttribute("href"));
@@ -50,24 +53,32 @@ const jobs = (() => {
   addEventListener("popstate", open);
   showView();
 
-  // Refreshing: the stamp says when the last answer was made and when to ask again. One to an earlier address may come
-  // after that to the present one, and then shows what nobody looks at any more.
+  // Refreshing: the stamp says when the last answer was made and when to ask again. The server sends what has changed
+  // since the answer before. An answer may be lost, or pass another one: then what is seen is not what it takes for seen,
+  // and it is asked for everything.
+  const SOON_MS = 200;
+  let isKnown = false; // whether what is seen is the server's last answer, and to this address
   let timer = 0;
   let answered = Date.now();
+  let askedSince = 0; // since when a question has no answer: a hidden window asks for nothing
   let barredUntil = 0; // after a refusal: each further one would be a line in the audit log
   const refresh = () => {
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
-    if (!document.hidden && Date.now() >= barredUntil) press("again");
+    if (document.hidden || Date.now() < barredUntil) return;
+    askedSince = askedSince || Date.now();
+    press("again");
   };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
     if (!stamp || stamp.dataset.at === stamped.last) return;
+    isKnown = stamp.dataset.of === address() && stamp.dataset.at > (stamped.last || "");
     stamped.last = stamp.dataset.at;
     answered = Date.now();
+    askedSince = 0;
     over = null;
     clearTimeout(timer);
-    timer = setTimeout(refresh, stamp.dataset.of === address() ? stamp.dataset.next * 1000 : 0);
+    timer = setTimeout(refresh, isKnown ? stamp.dataset.next * 1000 : SOON_MS);
     const first = byId("jobs-first");
     if (first) first.remove();
   };
@@ -78,12 +89,14 @@ const jobs = (() => {
     refresh();
   };
   const asking = () => {
-    const how = byHand ? "#click" : "";
-    byHand = false;
-    return address() + how;
+    const how = `${byHand ? "click" : ""} ${isKnown ? "" : "all"}`;
+    byHand = isKnown = false;
+    return `${address()}#${how}`;
   };
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) refresh();
+    if (document.hidden) return;
+    if (!byId("jobs-header")) answered = Date.now(); // what loads is not late yet
+    refresh();
   });
 
   // What this window cannot get over by itself: `over` says why, and how its button is called.
@@ -97,8 +110,9 @@ const jobs = (() => {
   const isHeld = () => holders.some((each) => each());
   const warnOfSilence = () => {
     const quiet = Math.round((Date.now() - answered) / 1000);
-    const isSilent = quiet > SILENT_AFTER_SECONDS && !document.hidden;
     const isLoaded = Boolean(byId("jobs-header"));
+    const since = isLoaded ? askedSince : answered;
+    const isSilent = since && Date.now() - since > 1000 * SILENT_AFTER_SECONDS && !document.hidden;
     if (isSilent && !isLoaded && byId("jobs-first")) over = UNLOADED;
     let warning = byId("jobs-silent");
     if (!over && !(isLoaded && isSilent)) {
@@ -161,15 +175,24 @@ const jobs = (() => {
     return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
   };
   const formats = new Map();
-  const absolute = (at, jobZone) => {
+  const format = (options, timeZone) => {
+    try {
+      return new Intl.DateTimeFormat("sv-SE", { ...options, timeZone });
+    } catch {
+      return format(options, "UTC"); // the server may know newer zones than the browser
+    }
+  };
+  // Returns what formats times as `options` say, in the zone that was chosen.
+  const inZone = (options, jobZone) => {
     const chosen = localStorage.getItem("jobs-zone") || "utc";
     const zone = chosen === "utc" ? "UTC" : chosen === "job" ? jobZone || "UTC" : undefined;
-    if (!formats.has(zone)) {
-      const digits = { hour: "2-digit", minute: "2-digit", second: "2-digit", day: "2-digit", month: "2-digit" };
-      formats.set(zone, new Intl.DateTimeFormat("sv-SE", { year: "numeric", ...digits, timeZone: zone, timeZoneName: "short" }));
-    }
-    return formats.get(zone).format(at);
+    const name = `${zone} ${Object.keys(options)}`;
+    if (!formats.has(name)) formats.set(name, format(options, zone));
+    return formats.get(name);
   };
+  const TWO = "2-digit";
+  const EXACT = { year: "numeric", month: TWO, day: TWO, hour: TWO, minute: TWO, second: TWO, timeZoneName: "short" };
+  const absolute = (at, jobZone) => inZone(EXACT, jobZone).format(at);
   const written = new WeakMap(); // what an absolute time was made of: to format all of them each second is dear
   const tell = (time) => {
     const at = new Date(time.dateTime);
@@ -263,7 +286,8 @@ const jobs = (() => {
     const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const found = keys.get(event.key);
-    if (!found || !byId("jobs-go")) return;
+    const isOurs = document.querySelector("#jobs.alone") || (event.target.closest && event.target.closest("#jobs"));
+    if (!found || !isOurs || !byId("jobs-go")) return;
     event.preventDefault();
     found.act();
   });
@@ -365,5 +389,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { address, arrive, ask, asking, byId, element, go, holdBack, key, lookAgain, narrow, open, refresh, touch, value, view };
+  return { actsHere, address, arrive, ask, asking, byId, element, go, holdBack, inZone, key, lookAgain, narrow, open, refresh, touch, value, view };
 })();

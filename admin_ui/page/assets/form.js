@@ -57,6 +57,7 @@ jobs.form = (() => {
     const version = over === null ? values[0] : over;
     over = null;
     quietUntil = Date.now() + SETTLES_MS;
+    jobs.actsHere();
     return [version, ...values.slice(1)];
   };
   const save = () => current() && part(current(), "save").click();

@@ -4,18 +4,10 @@ const jobsHistory = (() => {
   const narrow = (field, text) =>
     jobs.view() === "history" && (text || "") !== jobs.value(field) ? jobs.narrow({ [field]: text, before: "" }) : [];
 
-  const formats = new Map();
-  const written = (at, jobZone) => {
-    const chosen = localStorage.getItem("jobs-zone") || "utc";
-    const zone = chosen === "utc" ? "UTC" : chosen === "job" ? jobZone || "UTC" : undefined;
-    if (!formats.has(zone)) {
-      formats.set(zone, new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "short", timeZone: zone }));
-    }
-    return formats.get(zone).format(at);
-  };
+  const SHORT = { dateStyle: "short", timeStyle: "short" };
   const labelTicks = () => document.querySelectorAll("#jobs-history-charts [data-tick]").forEach((tick) => {
     const [begin, end] = tick.dataset.part.split(",");
-    const text = written(new Date(tick.dataset.tick), tick.parentElement.dataset.zone).slice(begin, end);
+    const text = jobs.inZone(SHORT, tick.parentElement.dataset.zone).format(new Date(tick.dataset.tick)).slice(begin, end);
     if (tick.textContent !== text) tick.textContent = text;
   });
 

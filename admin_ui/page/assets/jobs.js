@@ -25,24 +25,11 @@
     const { job = "", file = "", sha256 = "", runs = "", kept = "" } = chosen() ? chosen().dataset : {};
     const question = QUESTIONS[action];
     if (question && !(await jobs.ask(...question(job, file, kept)))) throw new Error("cancelled");
-    acknowledge(job);
-    return [`${jobs.address()}&${new URLSearchParams({ confirmed: job, sha256, runs })}`];
+    jobs.asked.note(job || "All schedules");
+    const query = new URLSearchParams(jobs.address());
+    for (const [name, text] of Object.entries({ confirmed: job, sha256, runs })) query.set(name, text);
+    return [`?${query}`];
   };
-
-  // The scheduler's answer takes a moment; that the click was heard is said at once, until the answer is there.
-  const lastSaid = () => (document.querySelector("#jobs-said .said") || { dataset: {} }).dataset.id;
-  let waiting = null;
-  const acknowledge = (job) => {
-    if (waiting) waiting.note.remove();
-    const note = jobs.element("p", { className: "said waiting", role: "status", textContent: `${job || "All schedules"}: asked, waiting for the answer …` });
-    document.body.append(note);
-    waiting = { note, before: lastSaid() };
-  };
-  jobs.touch(() => {
-    if (!waiting || lastSaid() === waiting.before) return;
-    waiting.note.remove();
-    waiting = null;
-  });
 
   let focusBar = "";
   const select = (row, byKey) => {

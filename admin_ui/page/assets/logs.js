@@ -68,17 +68,10 @@ jobs.logs = (() => {
   };
   document.addEventListener("click", (event) => event.target.id === "jobs-logs-wrap" && wrap());
 
-  // The button says at once that it was heard; the scheduler's answer is the next message.
-  const said = () => (document.querySelector("#jobs-said .said") || { dataset: {} }).dataset.id;
-  let saidBefore;
-  const showBusy = () => {
-    if (said() !== saidBefore) all("#jobs-logs button[aria-busy]", (button) => button.removeAttribute("aria-busy"));
-  };
   const ask = async (button, title, text, word, danger) => {
-    const { run: id } = run().dataset; // the one that the question names, whatever is shown when it is answered
+    const { job, run: id } = run().dataset; // the one that the question names, whatever is shown when it is answered
     if (!(await jobs.ask(title, text, word, danger))) throw new Error("cancelled");
-    saidBefore = said();
-    jobs.byId(button).setAttribute("aria-busy", "true");
+    jobs.asked.note(job, jobs.byId(button));
     return [`?view=logs&run=${id}`];
   };
   const askToCancel = () => {
@@ -103,7 +96,6 @@ jobs.logs = (() => {
   jobs.key("End", "the end of a log; follow it again", follow);
   jobs.touch(() => {
     showWrap();
-    showBusy();
     const view = jobs.byId("jobs-logs"); // until another run's answer is here, nothing of this one is taken for it
     if (view) view.classList.toggle("stale", Boolean(run()) && run().dataset.run !== jobs.value("run"));
     if (isHere()) all("#jobs-logs .log", place);

@@ -210,15 +210,18 @@ def test_a_request_in_which_the_scheduler_found_something_wrong_was_answered_and
     assert requests.clear(answers(Request("a.json@5", "", ""))) == 0
 
 
-@pytest.mark.parametrize("seconds", [3, 86_400, 2**33])
-def test_a_request_that_came_after_an_answer_to_the_same_id_waits_and_stays(requests, folder, seconds):
-    """The scheduler forgets an id after a time, the index does not: it may be yesterday's answer."""
+@pytest.mark.parametrize(("seconds", "waiting"), [(3, []), (86_400, ["a.json"]), (2**33, ["a.json"])])
+def test_a_request_that_came_after_an_answer_to_the_same_id_stays(requests, folder, seconds, waiting):
+    """The scheduler forgets an id after a time, the index does not: it may be yesterday's answer.
+
+    Of one that came soon after it nothing is said: who asks until there is an answer has it.
+    """
     answered_at = datetime.now(UTC)
     put(folder, "a.json", document("q1"))
     os.utime(folder / "a.json", (time.time() + seconds,) * 2)
 
     known = answers(Request("q1", "run", "job"), at=answered_at)
-    assert [file.file for file in requests.unanswered(known)] == ["a.json"]
+    assert [file.file for file in requests.unanswered(known)] == waiting
     assert requests.clear(known) == 0
     assert os.listdir(folder) == ["a.json"]
 
