@@ -50,8 +50,9 @@ NEEDLE_LINE, LINES = 25_000, 50_901
 class Admin:
     """`python -m admin_ui` behind a proxy on loopback that is this test; ended with `stop`."""
 
-    def __init__(self, root: Path, **environment: str) -> None:
+    def __init__(self, root: Path, module: str = "admin_ui", **environment: str) -> None:
         self.root = root
+        self._module = module
         self.jobs, self.logs, self.data = root / "jobs", root / "logs", root / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,7 +85,7 @@ class Admin:
             folder.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "admin_ui"], env=self._environment, stdout=output, stderr=output
+                [sys.executable, "-m", self._module], env=self._environment, stdout=output, stderr=output
             )
         try:
             wait_for(self.answers, "the admin service to answer", START_SECONDS)

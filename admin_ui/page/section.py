@@ -49,7 +49,8 @@ def create_jobs_section(
     """
     section: gr.Accordion = gr.Accordion(LABEL, open=open, elem_id="jobs", elem_classes="alone" if open else None)
     with section:
-        _Section(service, audit, role, account or Account(), looks or Looks(audit)).build()
+        parts = _Section(service, audit, role, account or Account(), looks or Looks(audit))
+        parts.build(section, is_open=open)
     return section
 
 
@@ -90,8 +91,8 @@ class _Section:
             FormView(tools, "edit"),
         )
 
-    def build(self) -> None:
-        """Make all components and connect them."""
+    def build(self, section: gr.Accordion, *, is_open: bool) -> None:
+        """Make all components inside the section and connect them."""
         self._header = area("jobs-header")
         self._trouble = area("jobs-trouble")
         for view in self._views:
@@ -101,9 +102,12 @@ class _Section:
         self._seen = gr.State({})
         for view in self._views:
             self._connect(view)
-        context = gr.context.Context.root_block
-        assert context is not None
-        context.load(None, js="() => jobs.open()", **AT_ONCE)
+        begins = section.expand  # what is closed has nothing to fill yet
+        if is_open:
+            context = gr.context.Context.root_block
+            assert context is not None
+            begins = context.load
+        begins(None, js="() => jobs.openWhenDrawn()", **AT_ONCE)
         self._go.change(None, [self._go], [self._go], js="jobs.arrive", **AT_ONCE)
 
     def _connect(self, view: View) -> None:

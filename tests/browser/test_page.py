@@ -244,3 +244,28 @@ def test_a_page_load_is_one_line_in_the_audit_log_with_its_scripts_or_without(br
             ("anna", "view_jobs"),
             ("ben", "view_jobs"),
         ]
+
+
+def test_in_a_larger_page_the_section_is_closed_and_takes_only_its_own_links_and_keys(browser, tmp_path):
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path, "tests.larger_page") as admin:
+        scheduler.job("job", "true")
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.page
+        page.goto("/")
+        expect(page).to_have_title("Shop")
+        expect(page.get_by_text("Job Management")).to_be_visible()
+        expect(page.locator("#jobs-table")).to_be_hidden()
+        page.keyboard.press("n")
+        page.click("#own-link")
+        expect(page).to_have_url(re.compile(r"/\?page=2$"))
+
+        page.click("text=Job Management")
+        expect(page.locator("#jobs-header [aria-current]")).to_have_text("Jobs")
+        page.locator("#jobs-table tr[data-job=job]").focus()
+        page.keyboard.press("h")
+        expect(page.locator("#jobs-history")).to_be_visible()
+        page.click("#jobs-header nav a >> text=Jobs")
+        expect(page.locator("#jobs-table")).to_be_visible()
+        expect(page).to_have_title("Shop")
+        anna.context.close()
+        anna.check()

@@ -5,6 +5,7 @@ const jobs = (() => {
   const SILENT_AFTER_SECONDS = 10;
   const QUICK_SECONDS = 2;
   const BARRED_SECONDS = 15;
+  const DRAWN_MS = 100;
   const TOLD_MS = 2000; // long enough to read why the sign-in comes
 
   // The address. The browser's own is the truth; in the hidden field the server says where to go.
@@ -24,14 +25,17 @@ const jobs = (() => {
     return [];
   };
   // Each view has two unseen buttons of Gradio's, which fill all of it, or what has changed.
+  // Returns whether they are there: not in a section that is closed, nor a moment after it is opened.
   const press = (what) => {
     const button = byId(`jobs-${what}-${view()}`);
     if (button) button.click();
+    return Boolean(button);
   };
   const open = () => {
     showView();
-    press("open");
+    return press("open");
   };
+  const openWhenDrawn = () => open() || setTimeout(openWhenDrawn, DRAWN_MS);
   const go = (to) => {
     if (to !== location.search) history.pushState(null, "", to);
     open();
@@ -66,8 +70,7 @@ const jobs = (() => {
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
     if (document.hidden || Date.now() < barredUntil) return;
-    askedSince = askedSince || Date.now();
-    press("again");
+    if (press("again")) askedSince = askedSince || Date.now();
   };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
@@ -389,5 +392,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { actsHere, address, arrive, ask, asking, byId, element, go, holdBack, inZone, key, lookAgain, narrow, open, refresh, touch, value, view };
+  return { actsHere, address, arrive, ask, asking, byId, element, go, holdBack, inZone, key, lookAgain, narrow, openWhenDrawn, refresh, touch, value, view };
 })();

@@ -1,0 +1,32 @@
+"""The section as a part of somebody else's page, on ADMIN_PORT: `python -m tests.larger_page`."""
+
+import uvicorn
+from fastapi import FastAPI
+
+from admin_ui.app import create_app
+from admin_ui.cli import set_gradio_environment
+from admin_ui.job_management_service import JobManagementService
+from admin_ui.settings import from_environment
+
+set_gradio_environment()
+import gradio as gr  # noqa: E402  what it imports reads the environment
+
+from admin_ui.page import assets  # noqa: E402
+from admin_ui.page.first_look import FirstLook  # noqa: E402
+from admin_ui.page.section import create_jobs_section  # noqa: E402
+
+
+def mount(app: FastAPI) -> None:
+    """Mount a shop's page with a link of its own, and the section below it."""
+    with gr.Blocks(title="Shop", analytics_enabled=False) as page:
+        gr.HTML('<a id="own-link" href="?page=2">the next page of the shop</a>')
+        create_jobs_section(app.state.service, app.state.audit, role=app.state.settings.role)
+    gr.mount_gradio_app(app, page, path="/", ssr_mode=False)
+    app.add_middleware(FirstLook, path="/", head=assets.head(), render=lambda scope: "")
+
+
+if __name__ == "__main__":
+    settings = from_environment()
+    service = JobManagementService(settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir)
+    app = create_app(settings, service=service, mount_page=mount)
+    uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
