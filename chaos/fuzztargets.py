@@ -24,7 +24,7 @@ from admin_ui import files as admin_files
 from admin_ui import schema as admin_schema
 from admin_ui.follow import Cursor, Follower
 from admin_ui.history import History
-from sidecar import audit, cron, journal, requests
+from sidecar import audit, audit_events, audit_report, cron, journal, requests
 from sidecar import files as sidecar_files
 from sidecar.config import ConfigLoader, to_document
 from sidecar.errors import JobFileError, JournalUnusable, ScheduleError
@@ -115,10 +115,10 @@ def check_replay(data: bytes) -> None:
         path = Path(folder) / journal.JOURNAL
         path.write_bytes(data)
         lines = [
-            audit.Line(audit.Place(path.name, number), journal.parse_line(line))
+            audit_events.Line(audit_report.Place(path.name, number), journal.parse_line(line))
             for number, line in enumerate(data.splitlines(keepends=True), 1)
         ]
-        for _ in audit.as_text(audit.audit(lines)):
+        for _ in audit_report.as_text(audit.audit(lines)):
             pass
         try:
             ledger = journal.replay(path)

@@ -14,7 +14,7 @@ from typing import Any
 
 from chaos.outcome import Outcome, Size
 from chaos.world import World, wait_for
-from sidecar.audit import Entry
+from sidecar.audit_events import Entry
 
 CODES = (0, 1, 2, 3, 42, 77, 125, 126, 127, 128, 137, 200, 254, 255)
 BATCH = 250

@@ -18,6 +18,7 @@ from typing import Any
 from chaos.fakeclock import Clock, RealClock
 from chaos.outcome import Outcome
 from sidecar import audit, audit_files, history, journal
+from sidecar.audit_events import Entry, Terms
 from sidecar.config import ConfigLoader, digest
 from sidecar.errors import JournalUnusable
 from sidecar.ledger import Ledger
@@ -69,7 +70,7 @@ class World:
         self.evidence.touch()
         self.clock: Clock = clock or RealClock()
         self.settings = settings
-        self.terms: dict[str, audit.Terms] = {}
+        self.terms: dict[str, Terms] = {}
         self.asked: dict[str, Path] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -234,12 +235,12 @@ class World:
             time.sleep(0.01)
         return journal.replay(self.logs / journal.JOURNAL)
 
-    def lines(self, *events: str) -> list[audit.Entry]:
+    def lines(self, *events: str) -> list[Entry]:
         """Return the journal's lines of these events."""
         lines = (line.entry for line in audit_files.read_journal(self.logs))
         return [entry for entry in lines if entry is not None and entry["event"] in events]
 
-    def main_lines(self) -> list[audit.Entry]:
+    def main_lines(self) -> list[Entry]:
         """Return the lines of the main log."""
         return list(history.entries(self.logs / journal.MAIN_LOG))
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sidecar import journal
-from sidecar.audit import Entry, Line, Place, Terms, as_document, as_text, audit, terms_of, worked_until, zones
+from sidecar.audit import audit, terms_of, worked_until, zones
+from sidecar.audit_events import Entry, Line, Terms
+from sidecar.audit_report import Place, as_document, as_text
 from sidecar.commands import read_definitions
 from sidecar.human import clean
 from sidecar.settings import Settings

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from sidecar import cli
-from sidecar.audit import Line, Place, Rule, Terms, as_document, as_text, audit, terms_of, worked_until, zones
+from sidecar.audit import audit, terms_of, worked_until, zones
+from sidecar.audit_events import Line, Terms
+from sidecar.audit_report import Place, Rule, as_document, as_text
 from sidecar.clock import iso
 from sidecar.config import digest
 from sidecar.cron import parse
