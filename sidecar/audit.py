@@ -16,7 +16,7 @@ from sidecar import audit_evidence
 from sidecar.audit_events import SLACK, Entry, Event, Events, Line, Terms
 from sidecar.audit_report import Findings, Place, Report
 from sidecar.audit_requests import Requests
-from sidecar.audit_runs import Runs
+from sidecar.audit_runs import Runs, run_id_of
 from sidecar.audit_times import ScheduledTimes, records_of
 from sidecar.clock import from_iso
 from sidecar.cron import parse, zone_named
@@ -124,7 +124,7 @@ class _Auditor:
                 self._findings.counts["accepted"] += 1
                 self._requests.answered(event)
                 if event["action"] == "run":
-                    self._runs.asked_for(event, event["run_id"])
+                    self._runs.asked_for(event, run_id_of(event))
             case "trigger_rejected":
                 self._findings.counts["rejected"] += 1
                 self._requests.answered(event)

@@ -51,7 +51,7 @@ class Requests:
     def compare(self, checkpoint: Event) -> None:
         """Hold a full checkpoint's answers against those known here, then go on with them."""
         answers = {key: from_iso(at) for key, at in checkpoint["answers"].items()}
-        for key in self._answers.keys() - answers.keys():
+        for key in sorted(self._answers.keys() - answers.keys()):
             forgotten = self._answers.pop(key)
             if checkpoint.newest - forgotten.at < self._remembered:
                 message = f"the answer to request {key.strip()} in {forgotten.place} is not known here"

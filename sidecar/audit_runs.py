@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from sidecar.audit_events import Event
+from sidecar.audit_events import Entry, Event
 from sidecar.audit_report import Findings, Place, Rule
 from sidecar.audit_requests import Requests
 from sidecar.audit_times import TIMED, ScheduledTimes
@@ -23,6 +23,14 @@ class Run:
     started: Place | None = None
     ended: Place | None = None
     status: str = ""
+
+
+def run_id_of(told: Event | Entry) -> str:
+    """Return the id of the run that a line, or a part of a checkpoint, tells of. Raises TypeError if that is none."""
+    run_id = told["run_id"]
+    if not isinstance(run_id, str):
+        raise TypeError(f"{run_id!r} is no run id")
+    return run_id
 
 
 class Runs:
@@ -59,14 +67,18 @@ class Runs:
 
     def queued(self, event: Event) -> None:
         """Take a run that waits; one that was accepted, or is a retry, is known already."""
-        if event["run_id"] not in self.by_id:
+        run_id = run_id_of(event)
+        if run_id not in self.by_id:
             self._check_cause(event)
-            self.asked_for(event, event["run_id"])
+            self.asked_for(event, run_id)
             self._times.account_for_run(event)
+        else:
+            self._findings.clear_doubt(run_id)
+            self._times.told_of(event)
 
     def started(self, event: Event) -> None:
         """Check that a run which starts is to come, has not started before, and overlaps with none of its job."""
-        run_id, job_name = event["run_id"], event["job_name"]
+        run_id, job_name = run_id_of(event), event["job_name"]
         self._findings.counts["starts"] += 1
         self._findings.clear_doubt(run_id)
         self._check_overlap(event)
@@ -87,7 +99,7 @@ class Runs:
 
     def completed(self, event: Event) -> None:
         """Check that a run which ends has started and has not ended before."""
-        run_id, job_name, status = event["run_id"], event["job_name"], event["status"]
+        run_id, job_name, status = run_id_of(event), event["job_name"], event["status"]
         self._findings.counts["ends"] += 1
         self._findings.counts[f"status_{status}"] += 1
         self._findings.clear_doubt(run_id)
@@ -123,7 +135,7 @@ class Runs:
 
     def compare(self, checkpoint: Event) -> None:
         """Hold a full checkpoint's runs against those known here, then go on with them."""
-        theirs = {run["run_id"]: run for group in ("open", "pending", "retries") for run in checkpoint[group]}
+        theirs = {run_id_of(run): run for group in ("open", "pending", "retries") for run in checkpoint[group]}
         theirs_going = {run["run_id"] for run in checkpoint["open"]}
         if checkpoint.knows_the_past:
             going = self._all_going()

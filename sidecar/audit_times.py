@@ -46,11 +46,17 @@ class ScheduledTimes:
                 message = f"{job_name} was started for {iso(moment)} before, in {before}"
                 self._findings.add(event.place, Rule.TIME_STARTED_TWICE, message)
             self._starts[job_name][moment] = event.place
+            self.told_of(event)
 
     def know_start(self, job_name: str, run: Entry, place: Place) -> None:
         """Take note of a run that a checkpoint has as going; `place` is the first line that told of its start."""
         if run["trigger"] in TIMED:
             self._starts[job_name].setdefault(from_iso(run["scheduled_time"]), place)
+
+    def told_of(self, event: Event) -> None:
+        """Drop the doubt about the job's times: a checkpoint knew the run, here is a line of it."""
+        if event["trigger"] in TIMED:
+            self._findings.clear_doubt(f"job {event['job_name']}")
 
     def account_for_run(self, event: Event) -> None:
         """Take the first line of a run, which accounts for its scheduled time."""

@@ -360,6 +360,28 @@ def test_lines_whose_names_are_no_texts_are_torn_lines(field, value):
     assert report.counts["torn_lines"] == 3
 
 
+@pytest.mark.parametrize("run_id", [None, 5, True, ["x"]])
+def test_lines_of_runs_and_checkpoints_without_a_runs_id_are_torn_lines(run_id):
+    """Among texts, no such id can be sorted: the report would not come at all."""
+    of_runs = (accepted(at(1), run_id), queued(at(1), run_id), start(at(1), run_id), end(at(1, 1), run_id))
+    remade = checkpoint(at(2), {"job": record(at(1))}, open_runs=[run_id], pending=[run_id], retries=["s9"])
+    report = check(checkpoint(), *run_at(0), start(at(1), "m1"), *of_runs, remade)
+
+    assert report.counts["torn_lines"] == 5
+    assert (list(report.open), list(report.waiting)) == (["m1"], [])
+
+
+@pytest.mark.parametrize("tells", [queued, start])
+def test_line_of_a_scheduled_run_that_a_checkpoint_foretold_is_not_missed(tells):
+    """The journal was moved aside while the scheduler wrote: the next one begins with what is on its way."""
+    on_its_way = {**document("s1"), "trigger": "schedule", "scheduled_time": iso(at(1)), "sha256": "v1"}
+    begun_anew = checkpoint(at(1, 5), {"job": record(at(1))})
+    begun_anew["open" if tells is start else "pending"] = [on_its_way]
+    told = tells(at(1), "s1", trigger="schedule", scheduled=at(1))
+
+    assert check(files=[[checkpoint(), *run_at(0)], [begun_anew, told]]).findings == []
+
+
 def test_lines_about_the_end_of_the_calendar_are_no_crash():
     end_of_days = NOON.replace(year=9999, month=12, day=31, hour=23, minute=59)
     report = check(
