@@ -89,11 +89,14 @@ class Requests:
         }
         document = {field: value for field, value in given.items() if value is not None}
         data = json.dumps(document, ensure_ascii=False, indent=2).encode() + b"\n"
+        path = self._directory / f"{job_name}-{request.request_id}{SUFFIX}"
         try:
             self._directory.mkdir(exist_ok=True)
-            write_new(self._directory / f"{job_name}-{request.request_id}{SUFFIX}", data)
+            write_new(path, data)
         except OSError as error:
-            raise StorageError(f"the request cannot be written: {error.strerror}") from error
+            # What is there is seen by the scheduler, even if it could not be made durable: it was asked for.
+            if isinstance(error, FileExistsError) or not os.path.lexists(path):
+                raise StorageError(f"the request cannot be written: {error.strerror}") from error
         return request
 
     def clear(self, answered_at: AnsweredAt) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -208,6 +209,25 @@ def test_a_request_in_which_the_scheduler_found_something_wrong_was_answered_and
     assert requests.unanswered(answers(Request("a.json@6", "", ""))) != []
     assert requests.unanswered(answers(Request("a.json@5", "", ""))) == []
     assert requests.clear(answers(Request("a.json@5", "", ""))) == 0
+
+
+def test_a_request_that_is_there_was_asked_for_even_if_the_folder_cannot_be_synced(requests, folder, monkeypatch):
+    """Who was told that nothing was asked for asks again, and the job runs twice."""
+
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("admin_ui.files.sync_folder", fail)
+    asked = requests.drop("run", "job", requested_by="anna", now=datetime.now(UTC))
+
+    assert [file.request for file in requests.unanswered(none_of_them)] == [asked]
+
+
+def test_the_same_request_is_not_written_twice(requests, folder):
+    request_id = "0f0e0d0c-0b0a-4908-8706-050403020100"
+    requests.drop("run", "job", requested_by="anna", now=datetime.now(UTC), request_id=request_id)
+    with pytest.raises(StorageError):
+        requests.drop("run", "job", requested_by="ben", now=datetime.now(UTC), request_id=request_id)
 
 
 @pytest.mark.parametrize(("seconds", "waiting"), [(3, []), (86_400, ["a.json"]), (2**33, ["a.json"])])
