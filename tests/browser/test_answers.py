@@ -170,3 +170,26 @@ def test_a_zone_that_the_browser_does_not_know_is_told_in_utc(visit, scheduler):
     page.evaluate("jobs.go('?view=history&job=in-tokyo')")
     expect(page.locator("#jobs-history-rows time").first).to_contain_text(re.compile(r"^\d{4}-\d\d-\d\d .* UTC$"))
     expect(page).to_have_title("in-tokyo · History · Jobs")
+
+
+HIDE = """(isHidden) => {
+  Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_a_window_that_was_hidden_gives_no_alarm_while_it_asks_for_the_first_time(visit):
+    anna = visit()
+    anna.page.clock.install()
+    page = anna.open("/?view=history&job=backup-db")
+    page.evaluate(HIDE, True)
+    page.clock.fast_forward(300_000)
+    page.evaluate(HOLD_BACK, "view=history")
+    page.evaluate(HIDE, False)
+    page.wait_for_function("window.held")
+    page.clock.run_for(5_000)
+    expect(page.locator("#jobs-silent")).to_have_count(0)
+    page.clock.run_for(8_000)
+    expect(page.locator("#jobs-silent")).to_contain_text("No answer from this page's server")
+    page.evaluate("window.release()")
+    expect(page.locator("#jobs-silent")).to_have_count(0)
