@@ -247,7 +247,7 @@ def test_a_page_load_is_one_line_in_the_audit_log_with_its_scripts_or_without(br
 
 
 def test_in_a_larger_page_the_section_is_closed_and_takes_only_its_own_links_and_keys(browser, tmp_path):
-    with Daemon(tmp_path) as scheduler, Admin(tmp_path, "tests.larger_page") as admin:
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path, "examples.own_page") as admin:
         scheduler.job("job", "true")
         anna = Visit(browser, admin.url, ANNA)
         page = anna.page

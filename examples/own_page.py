@@ -1,4 +1,7 @@
-"""The section as a part of somebody else's page, on ADMIN_PORT: `python -m tests.larger_page`."""
+"""Job Management as a section of a page of your own; start it beside a scheduler, from the folder above:
+
+ADMIN_JOBS_DIR=jobs ADMIN_LOGS_DIR=logs ADMIN_AUDIT_DIR=logs/audit ADMIN_DATA_DIR=data python -m examples.own_page
+"""
 
 import uvicorn
 from fastapi import FastAPI
@@ -17,11 +20,12 @@ from admin_ui.page.section import create_jobs_section  # noqa: E402
 
 
 def mount(app: FastAPI) -> None:
-    """Mount a shop's page with a link of its own, and the section below it."""
+    """Mount a shop's page, with the section below it. `create_app` puts the sign-in in front of all of it."""
     with gr.Blocks(title="Shop", analytics_enabled=False) as page:
         gr.HTML('<a id="own-link" href="?page=2">the next page of the shop</a>')
         create_jobs_section(app.state.service, app.state.audit, role=app.state.settings.role)
     gr.mount_gradio_app(app, page, path="/", ssr_mode=False)
+    # The section's own style and script; no first view in front, as the section is closed.
     app.add_middleware(FirstLook, path="/", head=assets.head(), render=lambda scope: "")
 
 
