@@ -136,7 +136,7 @@ class _Section:
             showing(open_view),
             [self._go],
             [self._header, *view.opened, *own, *view.live],
-            js="() => [jobs.address()]",
+            js="() => [jobs.opens()]",
             trigger_mode="always_last",
             **AT_ONCE,
         )
@@ -158,10 +158,13 @@ class _Section:
             opened = list(view.open(user, address))
         except AdminError as error:
             opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
-        return [header(user, address, self._account), *opened, *self._live(view, user, text, {}, trouble)]
+        return [header(user, address, self._account), *opened, *self._live(view, user, text, None, trouble)]
 
-    def _live(self, view: View, user: User, text: str, seen: dict[str, str], trouble: Html) -> list[Any]:
-        """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent."""
+    def _live(self, view: View, user: User, text: str, seen: dict[str, str] | None, trouble: Html) -> list[Any]:
+        """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent.
+
+        `seen` is None where the view's inputs are filled, too.
+        """
         address = parse(text)
         try:
             shown = view.refresh(user, address)
@@ -172,11 +175,15 @@ class _Section:
             trouble = trouble or _trouble(str(error))
         news = {f"{view.name}{number}": _digest(value) for number, value in enumerate(shown.values)}
         fresh = [
-            gr.skip() if seen.get(name) == digest else value
+            gr.skip() if seen and seen.get(name) == digest else value
             for (name, digest), value in zip(news.items(), shown.values, strict=True)
         ]
         stamp = html(
-            '<span data-at="{}" data-of="{}" data-next="{}"></span>', iso(datetime.now(UTC)), text, shown.again_after
+            '<span data-at="{}" data-of="{}" data-next="{}"{}></span>',
+            iso(datetime.now(UTC)),
+            text,
+            shown.again_after,
+            Html(" data-opened") if seen is None else NOTHING,
         )
         return [trouble, stamp, news, *fresh]
 

@@ -193,3 +193,45 @@ def test_a_window_that_was_hidden_gives_no_alarm_while_it_asks_for_the_first_tim
     expect(page.locator("#jobs-silent")).to_contain_text("No answer from this page's server")
     page.evaluate("window.release()")
     expect(page.locator("#jobs-silent")).to_have_count(0)
+
+
+def test_a_view_whose_filling_was_lost_is_filled_by_the_next_one(visit):
+    """The form of another job stood below the address for good, and nothing was said of it."""
+    anna = visit()
+    page = anna.open("/?view=edit&job=backup-db")
+    command = page.locator("#jobs-edit-command textarea")
+    expect(command).to_have_value(re.compile("dumping"))
+    lost: list[str] = []
+
+    def lose_one(route):
+        if lost or "job=import-orders" not in route.request.post_data:
+            return route.fallback()
+        lost.append(route.request.post_data)
+        return route.fulfill(status=502, body="<html>Bad gateway</html>")
+
+    page.route("**/gradio_api/run/predict**", lose_one)
+    page.evaluate("jobs.go('?view=edit&job=import-orders')")
+
+    expect(command).to_have_value(re.compile("reading orders"))
+    assert lost
+    page.unroute_all()
+    anna.problems.clear()  # the lost answer
+
+
+def test_what_is_typed_into_a_filter_before_its_view_is_filled_stays(visit):
+    page = visit().open("/?view=history")
+    page.evaluate("jobs.go('?view=jobs')")
+    find = page.locator("#jobs-find :is(input, textarea)")
+    expect(page.locator("#jobs-table tr[data-job]").first).to_be_visible()
+    page.evaluate("jobs.go('?view=history')")
+    expect(page.locator("#jobs-history-rows tr").first).to_be_visible()
+    page.evaluate(HOLD_BACK, '["?view=jobs"]')
+    page.keyboard.press("/")
+    page.wait_for_function("window.held")
+    find.press_sequentially("backup")
+    page.evaluate("window.release()")
+    page.wait_for_function("document.querySelector('#jobs-stamp [data-of$=\"find=backup\"]')")
+
+    expect(find).to_have_value("backup")
+    expect(page.locator("#jobs-table tr[data-job]")).to_have_count(1)
+    assert "find=backup" in page.url

@@ -31,9 +31,17 @@ const jobs = (() => {
     if (button) button.click();
     return Boolean(button);
   };
+  let opening = ""; // the address that all of the view was asked for, until that is here
+  let isOvertaken = false; // by an answer to what was asked after it: its own is lost, or very late
+  const opens = () => {
+    isOvertaken = false;
+    return (opening = address());
+  };
+  const fill = () => Boolean(opens()) && press("open");
   const open = () => {
     showView();
-    return press("open");
+    typed = null;
+    return fill();
   };
   const openWhenDrawn = () => open() || setTimeout(openWhenDrawn, DRAWN_MS);
   const go = (to) => {
@@ -47,6 +55,18 @@ const jobs = (() => {
   const arrive = (to) => {
     if (to && actedAt === address()) go(to);
     return [""];
+  };
+  // What is typed into a filter before its view is filled would be written over by that.
+  let typed = null;
+  document.addEventListener("input", ({ target }) => {
+    const isFilter = target.matches("#jobs :is(input, textarea):not([role=combobox], .job-form *)");
+    if ((opening || typed) && isFilter) typed = [target, target.value];
+  });
+  const typeAgain = () => {
+    const [target, text] = typed || [];
+    if (!target || !target.isConnected || target.value === text) return;
+    target.value = text;
+    target.dispatchEvent(new Event("input", { bubbles: true }));
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest && event.target.closest(':is(#jobs, #jobs-first) a[href^="?"]');
@@ -66,11 +86,11 @@ const jobs = (() => {
   let answered = Date.now();
   let askedSince = 0; // since when a question has no answer: a hidden window asks for nothing
   let barredUntil = 0; // after a refusal: each further one would be a line in the audit log
-  const refresh = () => {
+  const refresh = (ask = () => press("again")) => {
     clearTimeout(timer);
     timer = setTimeout(refresh, 1000 * SILENT_AFTER_SECONDS); // asks again, should this one get no answer
     if (document.hidden || Date.now() < barredUntil) return;
-    if (press("again")) askedSince = askedSince || Date.now();
+    if (ask()) askedSince = askedSince || Date.now();
   };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
@@ -81,7 +101,16 @@ const jobs = (() => {
     askedSince = 0;
     over = null;
     clearTimeout(timer);
-    timer = setTimeout(refresh, isKnown ? stamp.dataset.next * 1000 : SOON_MS);
+    if ("opened" in stamp.dataset) {
+      typeAgain();
+      setTimeout(() => {
+        typeAgain(); // on a slow machine Gradio draws it over several frames
+        if (!opening) typed = null;
+      }, DRAWN_MS);
+      if (stamp.dataset.of === opening) opening = "";
+    }
+    const isLost = opening && isOvertaken && isKnown;
+    timer = setTimeout(() => refresh(isLost ? fill : undefined), isKnown ? stamp.dataset.next * 1000 : SOON_MS);
     const first = byId("jobs-first");
     if (first) first.remove();
   };
@@ -94,6 +123,7 @@ const jobs = (() => {
   const asking = () => {
     const how = `${byHand ? "click" : ""} ${isKnown ? "" : "all"}`;
     byHand = isKnown = false;
+    isOvertaken = true; // if this is answered first
     return `${address()}#${how}`;
   };
   document.addEventListener("visibilitychange", () => {
@@ -392,5 +422,5 @@ const jobs = (() => {
     warnOfSilence();
   }, 1000);
 
-  return { actsHere, address, arrive, ask, asking, byId, element, go, holdBack, inZone, key, lookAgain, narrow, openWhenDrawn, refresh, touch, value, view };
+  return { actsHere, address, arrive, ask, asking, byId, element, go, holdBack, inZone, key, lookAgain, narrow, opens, openWhenDrawn, refresh, touch, value, view };
 })();
