@@ -158,13 +158,13 @@ class _Section:
             opened = list(view.open(user, address))
         except AdminError as error:
             opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
-        return [header(user, address, self._account), *opened, *self._live(view, user, text, None, trouble)]
+        # Where no refresh writes over it, the script finds what was opened last.
+        mark = html('<span data-opened="{}" data-at="{}"></span>', text, iso(datetime.now(UTC)))
+        head = header(user, address, self._account) + mark
+        return [head, *opened, *self._live(view, user, text, {}, trouble)]
 
-    def _live(self, view: View, user: User, text: str, seen: dict[str, str] | None, trouble: Html) -> list[Any]:
-        """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent.
-
-        `seen` is None where the view's inputs are filled, too.
-        """
+    def _live(self, view: View, user: User, text: str, seen: dict[str, str], trouble: Html) -> list[Any]:
+        """Return trouble, stamp, what is seen now, and what may have changed in the view; what has not is not sent."""
         address = parse(text)
         try:
             shown = view.refresh(user, address)
@@ -175,15 +175,11 @@ class _Section:
             trouble = trouble or _trouble(str(error))
         news = {f"{view.name}{number}": _digest(value) for number, value in enumerate(shown.values)}
         fresh = [
-            gr.skip() if seen and seen.get(name) == digest else value
+            gr.skip() if seen.get(name) == digest else value
             for (name, digest), value in zip(news.items(), shown.values, strict=True)
         ]
         stamp = html(
-            '<span data-at="{}" data-of="{}" data-next="{}"{}></span>',
-            iso(datetime.now(UTC)),
-            text,
-            shown.again_after,
-            Html(" data-opened") if seen is None else NOTHING,
+            '<span data-at="{}" data-of="{}" data-next="{}"></span>', iso(datetime.now(UTC)), text, shown.again_after
         )
         return [trouble, stamp, news, *fresh]
 

@@ -267,5 +267,16 @@ def test_in_a_larger_page_the_section_is_closed_and_takes_only_its_own_links_and
         page.click("#jobs-header nav a >> text=Jobs")
         expect(page.locator("#jobs-table")).to_be_visible()
         expect(page).to_have_title("Shop")
+
+        page.click("text=Job Management")
+        expect(page.locator("#jobs-table")).to_be_hidden()
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.evaluate("jobs.refresh()")
+        page.wait_for_timeout(500)
+        assert asked == []
+        with page.expect_request("**/run/predict**"):
+            page.click("text=Job Management")
+        expect(page.locator("#jobs-table")).to_be_visible()
         anna.context.close()
         anna.check()

@@ -25,11 +25,12 @@ const jobs = (() => {
     return [];
   };
   // Each view has two unseen buttons of Gradio's, which fill all of it, or what has changed.
-  // Returns whether they are there: not in a section that is closed, nor a moment after it is opened.
+  // Returns whether they are there: not in a section that is closed, nor for a moment after it was opened.
   const press = (what) => {
-    const button = byId(`jobs-${what}-${view()}`);
-    if (button) button.click();
-    return Boolean(button);
+    const [button, column] = [byId(`jobs-${what}-${view()}`), byId(`jobs-${view()}`)];
+    const isThere = Boolean(button && column.offsetParent);
+    if (isThere) button.click();
+    return isThere;
   };
   let opening = ""; // the address that all of the view was asked for, until that is here
   let isOvertaken = false; // by an answer to what was asked after it: its own is lost, or very late
@@ -43,7 +44,11 @@ const jobs = (() => {
     typed = null;
     return fill();
   };
-  const openWhenDrawn = () => open() || setTimeout(openWhenDrawn, DRAWN_MS);
+  let drawing = 0;
+  const openWhenDrawn = () => {
+    clearTimeout(drawing);
+    if (!open()) drawing = setTimeout(openWhenDrawn, DRAWN_MS);
+  };
   const go = (to) => {
     if (to !== location.search) history.pushState(null, "", to);
     open();
@@ -92,6 +97,18 @@ const jobs = (() => {
     if (document.hidden || Date.now() < barredUntil) return;
     if (ask()) askedSince = askedSince || Date.now();
   };
+  const look = () => refresh(opening && isOvertaken && isKnown ? fill : undefined);
+  const filled = () => {
+    const mark = document.querySelector("#jobs-header [data-opened]");
+    if (!mark || mark.dataset.at === filled.last) return;
+    filled.last = mark.dataset.at;
+    if (mark.dataset.opened === opening) opening = "";
+    typeAgain();
+    setTimeout(() => {
+      typeAgain(); // on a slow machine Gradio draws it over several frames
+      if (!opening) typed = null;
+    }, DRAWN_MS);
+  };
   const stamped = () => {
     const stamp = document.querySelector("#jobs-stamp [data-at]");
     if (!stamp || stamp.dataset.at === stamped.last) return;
@@ -101,16 +118,7 @@ const jobs = (() => {
     askedSince = 0;
     over = null;
     clearTimeout(timer);
-    if ("opened" in stamp.dataset) {
-      typeAgain();
-      setTimeout(() => {
-        typeAgain(); // on a slow machine Gradio draws it over several frames
-        if (!opening) typed = null;
-      }, DRAWN_MS);
-      if (stamp.dataset.of === opening) opening = "";
-    }
-    const isLost = opening && isOvertaken && isKnown;
-    timer = setTimeout(() => refresh(isLost ? fill : undefined), isKnown ? stamp.dataset.next * 1000 : SOON_MS);
+    timer = setTimeout(look, isKnown ? stamp.dataset.next * 1000 : SOON_MS);
     const first = byId("jobs-first");
     if (first) first.remove();
   };
@@ -408,6 +416,7 @@ const jobs = (() => {
     waiting = true;
     requestAnimationFrame(() => {
       waiting = false;
+      filled();
       stamped();
       told();
       chooseZone();
