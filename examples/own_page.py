@@ -14,9 +14,9 @@ from admin_ui.settings import from_environment
 set_gradio_environment()
 import gradio as gr  # noqa: E402  what it imports reads the environment
 
-from admin_ui.page import assets  # noqa: E402
-from admin_ui.page.first_look import FirstLook  # noqa: E402
-from admin_ui.page.section import create_jobs_section  # noqa: E402
+from admin_ui.page import assets  # noqa: E402  it imports gradio
+from admin_ui.page.first_look import FirstLook  # noqa: E402  it imports gradio
+from admin_ui.page.section import create_jobs_section  # noqa: E402  it imports gradio
 
 
 def mount(app: FastAPI) -> None:

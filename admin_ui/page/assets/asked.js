@@ -31,5 +31,5 @@ jobs.asked = (() => {
     jobs.actsHere();
   };
   jobs.touch(() => waiting && lastSaid() !== waiting.before && end());
-  return { end, note };
+  return { note };
 })();
