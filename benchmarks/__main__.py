@@ -18,7 +18,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import admin, drift, idle, journal, machine, openings, output, page, report, request, startup, systems
+from benchmarks import (
+    admin,
+    drift,
+    idle,
+    journal,
+    machine,
+    openings,
+    output,
+    page,
+    report,
+    request,
+    startup,
+    systems,
+    workshop,
+)
 from benchmarks.report import Figures, Results
 
 Step = Callable[[Path], Iterator[tuple[str, str, Figures]]]
@@ -89,7 +103,8 @@ def main() -> int:
     form = f"{'short form, ' if arguments.short else ''}{rounds} round{'s' if rounds > 1 else ''}"
     date = datetime.now(UTC).date().isoformat()
     seconds = time.monotonic() - began
-    print(report.write(results, machine=machine.describe(), date=date, form=form, missing=missing, seconds=seconds))
+    where = f"{workshop.python_version()}, {machine.describe()}"
+    print(report.write(results, machine=where, date=date, form=form, missing=missing, seconds=seconds))
     return 0
 
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Request
 
 from benchmarks import machine
 from benchmarks.report import Figures
-from benchmarks.systems import SystemFailed
+from benchmarks.systems import SystemFailed, admin_service
 from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, find_chromium
 from tests.daemon import Daemon
 
@@ -34,7 +34,7 @@ def measure(root: Path, openings: int) -> Iterator[tuple[str, str, Figures]]:
     """Yield the memory of the service, idle and after every tenth of so many openings."""
     if find_chromium() is None:
         raise SystemFailed("no Chromium on this machine")
-    with Daemon(root) as scheduler, Admin(root) as admin:
+    with Daemon(root) as scheduler, admin_service(root) as admin:
         add_showcase(scheduler)
         assert admin.process is not None
         figures = {"RSS MiB before": machine.memory(admin.process.pid)}

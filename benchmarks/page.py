@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page
 from benchmarks import machine
 from benchmarks.admin import KEEP_DAYS, make_index
 from benchmarks.report import Figures
-from benchmarks.systems import SystemFailed
+from benchmarks.systems import SystemFailed, admin_service
 from tests.admin_stack import ANNA, Admin, Visit, add_showcase, chromium, find_chromium
 from tests.daemon import Daemon
 
@@ -36,7 +36,7 @@ def measure(root: Path, crowd: int) -> Iterator[tuple[str, str, Figures]]:
     """Yield what one person waits for, then what so many open pages cost. Raises SystemFailed without a browser."""
     if find_chromium() is None:
         raise SystemFailed("no Chromium on this machine")
-    with Daemon(root) as scheduler, Admin(root) as admin, chromium() as browser:
+    with Daemon(root) as scheduler, admin_service(root) as admin, chromium() as browser:
         add_showcase(scheduler)
         assert admin.process is not None
         yield "admin page", "admin service", _waits(browser, admin)
@@ -49,7 +49,7 @@ def measure_large(root: Path, jobs: int, runs: int) -> Iterator[tuple[str, str, 
     if find_chromium() is None:
         raise SystemFailed("no Chromium on this machine")
     make_index(root, runs, jobs)
-    with Daemon(root) as scheduler, Admin(root, ADMIN_KEEP_DAYS=str(KEEP_DAYS)) as admin, chromium() as browser:
+    with Daemon(root) as scheduler, admin_service(root, ADMIN_KEEP_DAYS=str(KEEP_DAYS)) as admin, chromium() as browser:
         for number in range(jobs):
             scheduler.job(f"job{number}", "true", schedule="0 0 1 1 *")
         add_showcase(scheduler)

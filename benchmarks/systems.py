@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import machine, workshop
+from tests.admin_stack import Admin
 
 REPOSITORY = workshop.HERE.parent
 EVERY_MINUTE = "* * * * *"
@@ -92,7 +93,7 @@ class System(ABC):
 
 
 class Product(System):
-    """This scheduler, as the image has it: with the locked packages and no others."""
+    """This scheduler, as the image has it: with the locked packages and no others, and with bytecode."""
 
     def missing(self) -> str | None:
         """Return whether its packages cannot be installed."""
@@ -114,6 +115,14 @@ class Product(System):
         """Return whether the main log says so."""
         log = root / "logs" / "scheduler_main.log"
         return log.exists() and b'"scheduler_started"' in log.read_bytes()
+
+
+def admin_service(root: Path, **environment: str) -> Admin:
+    """Return the admin service, not yet started, as its image has it. Raises SystemFailed without its packages."""
+    python = workshop.admin_python()
+    if python is None:
+        raise SystemFailed("the admin service's packages cannot be installed")
+    return Admin(root, python=python, **environment)
 
 
 def write_job(root: Path, job: Job, **more: object) -> None:

@@ -50,9 +50,11 @@ NEEDLE_LINE, LINES = 25_000, 50_901
 class Admin:
     """`python -m admin_ui` behind a proxy on loopback that is this test; ended with `stop`."""
 
-    def __init__(self, root: Path, module: str = "admin_ui", **environment: str) -> None:
+    def __init__(
+        self, root: Path, module: str = "admin_ui", python: str | Path = sys.executable, **environment: str
+    ) -> None:
         self.root = root
-        self._module = module
+        self._command = [python, "-m", module]
         self.jobs, self.logs, self.data = root / "jobs", root / "logs", root / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,9 +86,7 @@ class Admin:
         for folder in (self.jobs / "triggers", self.logs / "audit"):
             folder.mkdir(parents=True, exist_ok=True)
         with self._output.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self._module], env=self._environment, stdout=output, stderr=output
-            )
+            self.process = subprocess.Popen(self._command, env=self._environment, stdout=output, stderr=output)
         try:
             wait_for(self.answers, "the admin service to answer", START_SECONDS)
         except AssertionError:
