@@ -50,8 +50,20 @@ class JobExecutor:
         self._clock = clock
         self._environment = dict(environment)
         self._going: dict[str, Going] = {}
+        self._prepared: dict[str, Streams] = {}
         self._checker: asyncio.TimerHandle | None = None
         self.running: Mapping[str, Going] = MappingProxyType(self._going)
+
+    def prepare(self, run: Run) -> None:
+        """Open the run's output files already, so that it starts the sooner; `execute` or `forget` has to follow."""
+        with contextlib.suppress(StartError):  # `execute` tries again, and tells
+            self._prepared[run.run_id] = self._outputs.open(run.job_name, run.run_id)
+
+    def forget(self, run: Run) -> None:
+        """Close what was prepared for a run that is not to start after all."""
+        streams = self._prepared.pop(run.run_id, None)
+        if streams is not None:
+            streams.close()
 
     async def execute(self, job_config: JobConfig, run: Run | None = None) -> JobResult:
         """Run the job's command and return how it ended; without `run`, as a manual run of this moment.
@@ -71,7 +83,8 @@ class JobExecutor:
         )
         with self._registered(going):
             try:
-                with self._outputs.open(run.job_name, run.run_id) as streams:
+                streams = self._prepared.pop(run.run_id, None) or self._outputs.open(run.job_name, run.run_id)
+                with streams:
                     return await self._carry_out(job_config, going, streams)
             except StartError as error:
                 return self._not_started(going, error)

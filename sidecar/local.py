@@ -45,6 +45,7 @@ class LocalTarget:
     def __init__(self, shell: str = SHELL) -> None:
         self._shell = shell
         self._ends = _Ends()
+        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             # Inherited from a careless parent, it would make the kernel drop every exit status (wait(2)).
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -72,7 +73,7 @@ class LocalTarget:
                 [self._shell, "-c", launch.command],
                 cwd=launch.working_directory,
                 env=launch.environment,
-                stdin=subprocess.DEVNULL,
+                stdin=self._nothing,
                 stdout=launch.stdout,
                 stderr=launch.stderr,
                 start_new_session=True,

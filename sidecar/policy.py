@@ -13,10 +13,11 @@ ON_TIME = timedelta(seconds=2)
 """A start this late is still on time: the loop looks at the clock each second and a storm takes a moment.
 Beyond it the scheduler was down, stopped or its clock jumped, and the run is a catch-up."""
 
-LEAD, LEAD_A_RUN = timedelta(milliseconds=2), timedelta(microseconds=100)
+LEAD, LEAD_A_RUN = timedelta(milliseconds=2), timedelta(microseconds=200)
 MOST_AHEAD = 100
 LONGEST_LEAD = LEAD + MOST_AHEAD * LEAD_A_RUN
-"""For an fsync and a sleep that ends late, and for deciding each run: with `lead`, so long before their instant."""
+"""For an fsync and a sleep that ends late, and for deciding and preparing each run: with `lead`, so long before their
+instant."""
 
 RETRIED = (Status.FAILURE, Status.TIMEOUT, Status.INTERRUPTED)
 

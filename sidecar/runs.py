@@ -176,10 +176,11 @@ class Runs:
 
     # Act
 
-    def launch(self, *, more_are_due: bool = False) -> bool:
+    def launch(self, *, more_are_due: bool = False, prepare_until: datetime | None = None) -> bool:
         """Put all recorded lines on disk, then start the runs that were decided on; return whether there are any.
 
-        What ended runs leave to be removed waits while `more_are_due`.
+        What ended runs leave to be removed waits while `more_are_due`. Until the given instant there is time to open
+        the output files of the runs, whose processes start when the caller lets the loop go on.
 
         While the journal cannot be written, requested runs and retries are held (on disk they are still to be
         done, so the next scheduler would run them again); scheduled ones go on, as one may free the disk.
@@ -190,6 +191,8 @@ class Runs:
             starting += self._release()
         for run, config in starting:
             if durable or run.trigger in TIMED or run.run_id in self._ending:
+                if prepare_until is not None and self._clock.now() < prepare_until:
+                    self._executor.prepare(run)
                 self._own(self._follow(run, config))
             else:
                 self._held[run.run_id] = (run, config)
@@ -405,6 +408,7 @@ class Runs:
     async def _follow(self, run: Run, config: JobConfig) -> None:
         ending = self._ending.pop(run.run_id, None)
         if ending is not None:
+            self._executor.forget(run)
             self._close(run, self._never_started(run, *ending))
             return
         self._close(run, await self._executor.execute(config, run))

@@ -192,13 +192,13 @@ class JobScheduler:
             ahead = due > self.clock.now()
             most = MOST_AHEAD if ahead else FIRST_SLICE
             while not self.runs.draining and self.agenda.step(due, most, ahead=ahead):
-                self.runs.launch(more_are_due=True)
+                self.runs.launch(more_are_due=True, prepare_until=due)
                 self._await(due)
                 yield
                 self.agenda.plan()
                 most, ahead = 2 * most, False
             self.runs.step(now)
-        launched = self.runs.launch()
+        launched = self.runs.launch(prepare_until=due)
         self._await(due)
         if launched:
             yield

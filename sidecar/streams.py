@@ -39,6 +39,10 @@ class Streams:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open of both."""
         self._stdout.close()
         self._stderr.close()
 

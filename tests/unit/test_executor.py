@@ -216,6 +216,33 @@ def test_what_cannot_be_started_is_a_failure_that_says_why(
     assert not executor.running
 
 
+def test_run_that_was_prepared_prints_into_the_files_that_are_open(executor: JobExecutor, tmp_path: Path) -> None:
+    before, run = descriptors(), run_of()
+    executor.prepare(run)
+    assert descriptors() == before + 2
+    result = asyncio.run(executor.execute(job("echo printed"), run))
+
+    assert (result.success, result.stdout) == (True, "printed\n")
+    assert descriptors() == before
+
+
+def test_prepared_run_that_does_not_start_after_all_holds_no_descriptor(executor: JobExecutor) -> None:
+    before = descriptors()
+    executor.prepare(run_of())
+    executor.forget(run_of())
+    executor.forget(run_of())
+
+    assert descriptors() == before
+
+
+def test_run_that_cannot_be_prepared_is_tried_again_at_its_start(executor: JobExecutor, tmp_path: Path) -> None:
+    (tmp_path / "output").write_text("in the way")
+    executor.prepare(run_of())
+    (tmp_path / "output").unlink()
+
+    assert asyncio.run(executor.execute(job("echo printed"), run_of())).stdout == "printed\n"
+
+
 def test_run_whose_output_has_nowhere_to_go_is_a_failure_and_does_not_run(
     executor: JobExecutor, tmp_path: Path
 ) -> None:

@@ -58,18 +58,19 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
     async def story(world):
         world.job()
         await world.boot()
-        world.clock.advance(HOUR.total_seconds() - 0.0022)
+        world.clock.advance(HOUR.total_seconds() - 0.0023)
         await world.step()
         assert world.names() == []
 
         def sleep(seconds):
             assert world.names() == ["job_start"]
             assert world.target.processes == {}
+            assert len(list((world.logs / "output" / "job").iterdir())) == 2
             slept.append(seconds)
             world.clock.advance(seconds)
 
         monkeypatch.setattr("time.sleep", sleep)
-        world.clock.advance(0.0007)
+        world.clock.advance(0.0008)
         await world.step()
 
         assert world.clock.now() == NOON + HOUR
@@ -81,6 +82,31 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
     [start] = world.lines("job_start")
     assert (start["scheduled_time"], start["start_time"]) == (at(NOON + HOUR), at(NOON + HOUR))
     assert start["timestamp"] == at(NOON + HOUR - timedelta(milliseconds=1.5))
+
+
+def test_no_start_waits_for_output_files_that_take_longer_than_there_is_time_ahead(tmp_path, monkeypatch):
+    async def story(world):
+        for number in range(10):
+            world.job(f"job{number}")
+        await world.boot()
+        outputs = world.scheduler._outputs
+        open_files, opened_at = outputs.open, []
+
+        def slowly(*names):
+            opened_at.append(world.clock.now())
+            world.clock.advance(0.001)
+            return open_files(*names)
+
+        outputs.open = slowly
+        monkeypatch.setattr("time.sleep", lambda _: pytest.fail("there is no time left"))
+        world.clock.advance(HOUR.total_seconds() - 0.003)
+        world.scheduler.step()
+        assert opened_at == [NOON + HOUR - timedelta(milliseconds=left) for left in (3, 2, 1)]
+
+        await world._turn()
+        assert len(opened_at) == len(world.target.processes) == 10
+
+    play(tmp_path, story)
 
 
 @pytest.mark.parametrize("policy", ["forbid", "replace", "allow"])
