@@ -76,8 +76,9 @@ METHODS = """\
 
 - Every system got the same commands, in the same run on the same machine; rounds are interleaved. Figures are medians
   of the rounds, the range of the rounds in parentheses.
-- All that is written in Python ran on the Python named above, with bytecode for all of it, as in our images. A Python
-  that was compiled without profile-guided optimization, as version managers do, needs a third more for everything.
+- All that is written in Python ran on the Python named above, with bytecode for all of it, as in our images; only what
+  the index is asked was measured in the benchmark's own process. A Python that was compiled without profile-guided
+  optimization, as version managers do, needs a third more for everything.
 - The job is `sh -c 'stamp FILE WORD'`, where `stamp` is a static C program that appends its own first instant.
 - CPU time a run counts the scheduler, the shell and the program; the kernel shows it in steps of 10 ms, so that it says
   nothing of a single run. Memory is that of the scheduler's process alone.
