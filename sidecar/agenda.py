@@ -243,6 +243,7 @@ class Agenda:
             first_run_id=run_id,
             since=now,
             scheduled_time=scheduled_time,
+            sha256=definition.sha256,
         )
         self._runs.begin_scheduled(run, definition)
 

@@ -283,7 +283,8 @@ class Runs:
             self._end(going, Status.CANCELLED, f"replaced by {newcomer.run_id}")
 
     def _start(self, run: Run, definition: Definition) -> None:
-        run = replace(run, sha256=definition.sha256)
+        if run.sha256 != definition.sha256:
+            run = replace(run, sha256=definition.sha256)
         self._logger.log_job_start(run.job_name, run)
         self._starting.append((run, definition.config))
 
