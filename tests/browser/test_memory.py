@@ -1,0 +1,17 @@
+"""What the service need not hold to show any of its views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def test_no_view_needs_pandas(visit, admin):
+    page = visit().open("/")
+    for view in ("history", "logs&job=import-orders", "new", "edit&job=import-orders"):
+        page = visit().open(f"/?view={view}")
+        page.wait_for_selector("#jobs-stamp [data-at]", state="attached")
+    assert admin.process is not None
+    loaded = Path(f"/proc/{admin.process.pid}/maps").read_text()
+
+    assert "/numpy/" in loaded
+    assert "/pandas/" not in loaded
