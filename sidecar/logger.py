@@ -32,7 +32,8 @@ class JobLogger:
     """Writes `scheduler_main.log` and the journal `scheduler_jobs.log`, and mirrors both to stdout.
 
     `event` lines (main log) are written at once. `record` lines (journal) change the ledger at once and reach the
-    disk with the next `commit`, many for one fsync. A line that cannot be written goes to stderr.
+    disk with the next `commit`, many for one fsync. A line that cannot be written goes to stderr, and so does the news
+    that the journal cannot be.
     """
 
     def __init__(
@@ -49,12 +50,13 @@ class JobLogger:
         self.ledger = ledger or Ledger()
         self.clock = clock or Clock()
         self._stdout, self._stderr = Console(1), Console(2)
-        self._max_bytes = max_bytes
+        self._max_bytes = self._used_bytes = max_bytes
         self._main_file = LineFile(directory / MAIN_LOG, max_bytes, backups)
         self._journal_file = LineFile(directory / JOURNAL, max_bytes, backups, durable=True, head=self._checkpoint_line)
         self._main = _structured(self._write_main)
         self._journal = _structured(self._write_journal)
         self._reported: OSError | None = None
+        self._uncommitted: list[str] = []
 
     # The journal
 
@@ -95,6 +97,9 @@ class JobLogger:
         lost = self._journal_file.lost
         durable = self._journal_file.commit()
         problem = self._journal_file.problem
+        if problem is not None:
+            self._tell_uncommitted()
+        self._uncommitted.clear()
         if problem is not None and self._reported is None:
             self._reported = problem
             self.event(
@@ -211,7 +216,7 @@ class JobLogger:
         return line
 
     def _raise_limit(self, needed: int) -> None:
-        if needed > self._max_bytes:
+        if needed > self._used_bytes:
             self.event(
                 "setting_raised",
                 level="warning",
@@ -220,22 +225,30 @@ class JobLogger:
                 value=self._max_bytes,
                 used=needed,
             )
-            self._max_bytes = needed
+            self._used_bytes = needed
 
     def _write_main(self, line: str, entry: Mapping[str, Any]) -> None:
         self._main_file.append(line)
-        if not self._main_file.commit():
+        # The journal's lines go to stderr then, which has to say why, also where this file can still be written.
+        if not self._main_file.commit() or entry["event"] == "journal_degraded":
             self._stderr.write(line)
         self._stdout.write(line)
 
     def _write_journal(self, line: str, entry: Mapping[str, Any]) -> None:
         self._journal_file.append(line)
         brief = line
-        if any(entry.get(field) for field in OUTPUT_FIELDS):
+        if entry["event"] == "job_complete":
             brief = _json({key: value for key, value in entry.items() if key not in OUTPUT_FIELDS})
+        self._uncommitted.append(brief)
         if self.degraded:
-            self._stderr.write(brief)
+            self._tell_uncommitted()
         self._stdout.write(brief)
+
+    def _tell_uncommitted(self) -> None:
+        """Write the lines of the journal that wait on a file which cannot be written to stderr."""
+        for line in self._uncommitted:
+            self._stderr.write(line)
+        self._uncommitted.clear()
 
 
 class _Sink:

@@ -1,0 +1,70 @@
+"""What JobLogger tells on stdout and stderr beside its two files, and what it says of its own settings."""
+
+import json
+
+import pytest
+
+from sidecar.clock import Clock
+from sidecar.logger import JobLogger
+from sidecar.model import JobResult, Status
+
+
+def lines_of(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(("stdout", "stderr"), [("", ""), ("out\n", ""), ("", "err\n"), ("out\n", "err\n")])
+def test_stdout_has_the_lines_of_the_journal_without_what_runs_printed(tmp_path, capfd, stdout, stderr):
+    logger, now = JobLogger(tmp_path), Clock().now()
+    result = JobResult(
+        job_name="job",
+        run_id="r1",
+        start_time=now,
+        end_time=now,
+        duration_seconds=0.0,
+        exit_code=0,
+        status=Status.SUCCESS,
+        stdout=stdout,
+        stderr=stderr,
+    )
+    logger.log_job_complete(result)
+    logger.close()
+    (written,) = lines_of((tmp_path / "scheduler_jobs.log").read_text())[1:]
+
+    (told,) = lines_of(capfd.readouterr().out)
+    assert (written.pop("stdout"), written.pop("stderr")) == (stdout, stderr)
+    assert told == written
+
+
+def test_stderr_has_each_line_that_waits_once_and_why_also_where_the_main_log_can_be_written(tmp_path, capfd, disk):
+    logger = JobLogger(tmp_path)
+    logger.log_job_start("written")
+    logger.commit()
+    disk.full = True
+    for job_name in ("first", "second"):
+        logger.log_job_start(job_name)
+    logger.commit()
+    logger.log_job_start("third")
+    logger.commit()
+    logger.close()
+
+    told = [line.get("job_name", line["event"]) for line in lines_of(capfd.readouterr().err)]
+    assert told == ["first", "second", "journal_degraded", "third"]
+    assert "journal_degraded" in (tmp_path / "scheduler_main.log").read_text()
+
+
+def test_a_log_limit_that_is_raised_twice_is_told_twice_as_it_was_given(tmp_path):
+    logger = JobLogger(tmp_path, max_bytes=5000)
+    request = {"action": "run", "file": "f", "job_name": "job", "requested_by": None, "requested_uid": 0}
+    for number in range(100):
+        logger.record(
+            "trigger_rejected", request_id=f"{number:0100}", run_id=None, reason="disabled", detail="it is", **request
+        )
+        logger.commit()
+    logger.close()
+    entries = lines_of((tmp_path / "scheduler_main.log").read_text())
+    raised = [(entry["value"], entry["used"]) for entry in entries if entry["event"] == "setting_raised"]
+
+    assert len(raised) > 1
+    assert {given for given, _ in raised} == {5000}
+    assert sorted(raised) == raised
