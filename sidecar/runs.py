@@ -403,6 +403,8 @@ class Runs:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if self.draining:
+            self._changed()  # once more: a stop waits for the last task to be over, not only for its run
         if not task.cancelled() and (error := task.exception()) is not None:
             self._crashed(error)
 

@@ -9,9 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
+from sidecar.clock import from_iso
 from tests.daemon import Daemon, wait_for
 
 
@@ -97,6 +99,16 @@ def test_sigterm_waits_for_the_running_job_and_exits_with_0(daemon, tmp_path):
     assert daemon.process.wait(20) == 0
     assert daemon.lines("job_complete")[0]["status"] == "success"
     assert daemon.main_lines("scheduler_stopped")
+
+
+def test_a_stop_is_over_as_soon_as_the_last_run_has_ended(daemon):
+    daemon.job("short", "sleep 0.3")
+    daemon.run("short")
+    daemon.line("job_start")
+    assert daemon.stop() == 0
+    (end,), (stopped,) = daemon.lines("job_complete"), daemon.main_lines("scheduler_stopped")
+
+    assert from_iso(stopped["timestamp"]) - from_iso(end["timestamp"]) < timedelta(seconds=0.5)
 
 
 def test_a_second_signal_ends_the_running_job_now(daemon, nap):
