@@ -55,7 +55,12 @@ class JobExecutor:
         self.running: Mapping[str, Going] = MappingProxyType(self._going)
 
     def prepare(self, run: Run) -> None:
-        """Open the run's output files already, so that it starts the sooner; `execute` or `forget` has to follow."""
+        """Open the run's output files already, so that it starts the sooner; `execute` or `forget` has to follow.
+
+        No more than are held open anyway: the descriptors that others need to start with must not run out for it.
+        """
+        if len(self._going) + len(self._prepared) >= MOST_HOLDING:
+            return
         with contextlib.suppress(StartError):  # `execute` tries again, and tells
             self._prepared[run.run_id] = self._outputs.open(run.job_name, run.run_id)
 

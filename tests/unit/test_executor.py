@@ -237,6 +237,19 @@ def test_prepared_run_that_does_not_start_after_all_holds_no_descriptor(executor
     assert descriptors() == before
 
 
+def test_no_more_is_prepared_than_many_runs_hold_open(executor: JobExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sidecar.executor.MOST_HOLDING", 2)
+    before, runs = descriptors(), [run_of(f"run-{number}") for number in range(4)]
+    for run in runs:
+        executor.prepare(run)
+    held = descriptors() - before
+    results = [asyncio.run(executor.execute(job("echo printed"), run)) for run in runs]
+
+    assert held == 2 * 2
+    assert [result.stdout for result in results] == ["printed\n"] * 4
+    assert descriptors() == before
+
+
 def test_run_that_cannot_be_prepared_is_tried_again_at_its_start(executor: JobExecutor, tmp_path: Path) -> None:
     (tmp_path / "output").write_text("in the way")
     executor.prepare(run_of())
