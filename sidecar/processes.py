@@ -152,7 +152,7 @@ async def end_tree(run_id: str, grace_seconds: float, *, session: int | None = N
             return 0
         if await _gone_within(tree, KILL_SECONDS, signal.SIGKILL):
             return 0
-        return tree.count
+        return max(1, tree.count)  # also if nobody could look: better one too many, which keeps the output files
     except asyncio.CancelledError:
         with contextlib.suppress(OSError):
             tree.find()
@@ -233,16 +233,17 @@ class _Tree:
             key = (stat.pid, stat.start, number)
             if number is not signal.SIGKILL and key in self._sent:
                 continue
-            self._sent.add(key)
-            _send(stat, number)
+            with contextlib.suppress(OSError):  # no descriptor is free to look with; the next round tries again
+                _send(stat, number)
+                self._sent.add(key)
 
 
 def _send(member: Stat, number: signal.Signals) -> None:
-    """Signal exactly that process. The descriptor holds the pid while the start time is compared."""
-    try:
-        descriptor = os.pidfd_open(member.pid)
-    except OSError:
-        return
+    """Signal exactly that process. The descriptor holds the pid while the start time is compared.
+
+    Raises OSError if it was not signalled: it is gone, or no descriptor is free.
+    """
+    descriptor = os.pidfd_open(member.pid)
     try:
         now = read_stat(member.pid)
         if now is None or now.start != member.start:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -63,6 +66,24 @@ def until(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited 30 s in vain"
         time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def one_free_descriptor() -> Iterator[None]:
+    """Have this process reach its limit of open files but for one."""
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 8, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def carried_by(pid: int) -> str | None:
@@ -309,6 +330,35 @@ def test_ending_reports_what_cannot_be_killed(run_id: str, monkeypatch: pytest.M
     assert living == 2
     asyncio.run(end_tree(run_id, 0, session=popen.pid))
     reap(popen)
+
+
+def test_ending_outlasts_a_want_of_descriptors(run_id: str, tmp_path: Path) -> None:
+    command = f"trap 'echo bye > {tmp_path}/bye; exit 7' TERM; echo > {tmp_path}/on; while :; do sleep 0.05; done"
+    popen = shell(run_id, command)
+    until((tmp_path / "on").exists)
+
+    async def end() -> int:
+        with one_free_descriptor():
+            ending = asyncio.create_task(end_tree(run_id, 30, session=popen.pid))
+            await asyncio.sleep(0.1)
+        return await ending
+
+    assert asyncio.run(end()) == 0
+    assert reap(popen) == 7
+    assert (tmp_path / "bye").exists()
+
+
+def test_tree_that_could_never_be_searched_for_counts_as_living(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    popen = shell(run_id, "sleep 60")
+    monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(processes, "_search", refuse)
+
+    assert asyncio.run(end_tree(run_id, 0, session=popen.pid)) == 1
+    monkeypatch.undo()
+    assert reap(popen) == -signal.SIGKILL
 
 
 def test_signal_spares_a_process_that_took_over_the_pid() -> None:
