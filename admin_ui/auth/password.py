@@ -180,8 +180,11 @@ class PasswordAuthenticator:
         """Return the token of a new session and whether it is for choosing a password; one that was there ends.
         Raises SignInRefused, StorageError.
         """
+        key = self.store.browser_key()
         await self._check(visitor, password)
         choosing = await asyncio.to_thread(self.store.spend)
+        if self.store.browser_key() != key:  # it was changed meanwhile, which ended the sessions that there were
+            raise SignInRefused("Wrong password.")
         self.sign_out(visitor)
         return self._sessions.start(self._clock(), choosing=choosing), choosing
 

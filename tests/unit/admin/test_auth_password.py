@@ -221,6 +221,21 @@ def test_changing_the_password_asks_for_the_old_one_and_ends_every_other_session
     assert [who(door, each) is not None for each in (other, mine, token)] == [False, False, True]
 
 
+@pytest.mark.parametrize("step", ["check", "spend"])
+def test_a_password_that_is_changed_while_somebody_signs_in_with_it_opens_nothing(door, store, monkeypatch, step):
+    choose(door, sign_in(door, store.prepare())[0], OWN)
+    real = getattr(store, step)
+
+    def change_meanwhile(*given):
+        answer = real(*given)
+        store.choose(OWN + "2")
+        return answer
+
+    monkeypatch.setattr(store, step, change_meanwhile)
+    with pytest.raises(SignInRefused):
+        sign_in(door, OWN)
+
+
 def test_a_session_ends_by_signing_out_and_its_token_cannot_be_used_again(door, store):
     token = choose(door, sign_in(door, store.prepare())[0], OWN)
     door.sign_out(visitor(admin_session=token))
