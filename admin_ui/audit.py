@@ -124,8 +124,9 @@ class AuditLog:
         """Return what the `requested` line with this id says, None if no line that is kept has it."""
         if not REQUEST_ID.fullmatch(line_id):
             return None
-        if line_id in self._known:
-            return self._known[line_id]
+        known = self._known  # `_remember` puts another one in its place now and then
+        if line_id in known:
+            return known[line_id]
         # What is not found is remembered, too: the line is written before anybody can know its id.
         return self._remember(line_id, self._search(line_id))
 

@@ -43,6 +43,19 @@ def test_a_change_is_two_lines_with_one_id(log, tmp_path):
     ]
 
 
+def test_who_asked_is_known_also_while_what_is_remembered_begins_anew(log):
+    line_id = log.requested(ANNA, "create_job", "backup")
+
+    class BegunAnewWhileItIsAsked(dict[str, Asked | None]):
+        def __contains__(self, key: object) -> bool:
+            log._known = {}
+            return super().__contains__(key)
+
+    log._known = BegunAnewWhileItIsAsked(log._known)
+
+    assert log.who_asked(line_id) == Asked("anna", "create_job", "backup")
+
+
 def test_a_refusal_is_one_line_also_of_nobody(log, tmp_path):
     assert log.refused(ANNA, "GET /", "anna lacks the role admin", "203.0.113.9")
     assert log.refused(None, "sign_in", "Wrong password.", "198.51.100.4")
