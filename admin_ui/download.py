@@ -94,13 +94,21 @@ class Download:
 
     def _open(self, stack: ExitStack, job: str, run_id: str, stream: str) -> Output:
         """Return the output; what has to be closed is in `stack`. Raises JobNotFoundError and as Outputs does."""
-        output = stack.enter_context(self._outputs.open(job, run_id, stream))
+        output = stack.enter_context(self._outputs.open(job, run_id, stream, self._printed(run_id, stream)))
         if output is not None:
             return output
         run = self._service.get_run(run_id) if self._service else None
         if self._service is None or run is None or run.job_name != job:
             raise JobNotFoundError(job)
         return stack.enter_context(self._service.open_output(run_id, stream))
+
+    def _printed(self, run_id: str, stream: str) -> int:
+        """Return how much of a stream there must be, as far as that is known."""
+        try:
+            run = self._service.get_run(run_id) if self._service else None
+        except StorageError:  # the file is there all the same
+            return 0
+        return run.printed(stream) if run else 0
 
 
 class OutputResponse(Response):

@@ -316,7 +316,7 @@ class JobManagementService:
     def open_output(self, run_id: str, stream: str) -> Iterator[Output]:
         """Give `stdout` or `stderr` of a run, from its file or the journal. Raises RunNotFoundError, StorageError."""
         row = self._known_run(run_id)
-        with self._outputs.open(row.job_name, run_id, stream) as found:
+        with self._outputs.open(row.job_name, run_id, stream, row.printed(stream)) as found:
             if found is not None:
                 yield found
                 return

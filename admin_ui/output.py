@@ -191,15 +191,19 @@ class Outputs:
         self._lock = threading.Lock()
 
     @contextmanager
-    def open(self, job_name: str, run_id: str, stream: str) -> Iterator[Output | None]:
-        """Give the stream's file, None if there is none (then the journal has the text). Raises StorageError."""
+    def open(self, job_name: str, run_id: str, stream: str, printed: int = 0) -> Iterator[Output | None]:
+        """Give the stream's file, None if there is none (then the journal has the text). Raises StorageError.
+
+        A file with less than the run had `printed` by its end is none: the scheduler empties what is too old and still
+        held by a process.
+        """
         descriptor = self._open(job_name, run_id, stream)
         if descriptor is None:
             yield None
             return
         with os.fdopen(descriptor, "rb", buffering=CHUNK_BYTES) as file:
             status = os.fstat(descriptor)
-            yield Output(file, status.st_size, self._index_of(status))
+            yield None if status.st_size < printed else Output(file, status.st_size, self._index_of(status))
 
     def _open(self, job_name: str, run_id: str, stream: str) -> int | None:
         if not JOB_NAME.fullmatch(job_name) or not RUN_ID.fullmatch(run_id) or stream not in STREAMS:

@@ -65,6 +65,10 @@ class HistoryRow:
     cpu_seconds: float | None = None
     retry_at: datetime | None = None
 
+    def printed(self, stream: str) -> int:
+        """Return how many bytes the run had printed on `stdout` or `stderr` by its end; 0 before that."""
+        return self.stderr_bytes if stream == "stderr" else self.stdout_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +22,10 @@ from admin_ui.errors import NotAuthorized, StorageError
 from admin_ui.history import JOURNAL
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.output import CHUNK_BYTES, from_text
+from admin_ui.queries import HistoryRow
 from admin_ui.routes import FORM_BYTES, Kind, find, routes_for
 from admin_ui.settings import AuthMode
-from tests.admin_lines import accepted, append, complete, failure, start
+from tests.admin_lines import NOON, accepted, append, complete, failure, start
 from tests.admin_web import (
     ANNA,
     AS_A_PAGE,
@@ -447,10 +447,11 @@ def test_a_missing_output_is_a_404(tmp_path, output):
 
 
 class FakeService:
-    """Knows one run, whose output is in the journal only."""
+    """Knows one run, of whose output the journal has a part."""
 
     def get_run(self, run_id):
-        return SimpleNamespace(job_name="backup") if run_id == RUN else None
+        known: dict[str, Any] = {"run_id": RUN, "job_name": "backup", "status": "success", "failed": False, "at": NOON}
+        return HistoryRow(**known, stdout_bytes=100, stderr_bytes=100) if run_id == RUN else None
 
     @contextmanager
     def open_output(self, run_id, stream):
@@ -467,6 +468,16 @@ def test_what_only_the_journal_has_is_sent_from_there_and_an_excerpt_is_called_o
     assert f'"backup.{RUN}.stderr.excerpt.txt"' in part.headers["content-disposition"]
     assert download(app, f"other/{RUN}.stdout").status_code == 404
     assert download(app, "backup/unknown.stdout").status_code == 404
+
+
+def test_a_file_that_was_emptied_since_is_not_sent_as_if_it_were_whole(tmp_path, output):
+    (output / f"{RUN}.stderr").write_bytes(b"left behind")
+    (output / f"{RUN}.stdout").write_bytes(b"x" * 100)
+    service: Any = FakeService()
+    app = create_app(settings_in(tmp_path), service=service)
+
+    assert download(app, f"backup/{RUN}.stdout").text == "x" * 100
+    assert download(app, f"backup/{RUN}.stderr").text == "stderr of the journal"
 
 
 def test_a_growing_output_is_sent_as_it_was_when_it_was_asked_for(tmp_path, output, monkeypatch):
