@@ -171,7 +171,7 @@ class Overviews:
                 or now - each.at < LEFT_FOR_LONG
                 or (runs.known_since is not None and each.at >= runs.known_since)
             ],
-            loaded=loaded,
+            loaded={name: is_loaded and name not in without for name, is_loaded in loaded.items()},
             refused=refused,
             upcoming=[each for each in definitions.upcoming if each.job_name not in without][:upcoming],
             files=definitions.files,
@@ -240,14 +240,16 @@ def refusals(
 ) -> dict[str, ConfigProblem]:
     """Return by file what the scheduler says of the version that is there now, where it cannot use that.
 
-    A last good version ends with its scheduler: the next one does not have it.
+    A last good version ends with its scheduler: the next one does not have it. Where what a file needs is missing at a
+    start, such as a directory to be mounted, the journal's record of the job stays: it looks `loaded`, and is not.
     """
     said = {each.file: each for each in scheduler.config_errors}
     is_there = scheduler.status in ("alive", "stopping")
     found = {}
     for file in files:
         error = said.get(file.file)
-        if error is not None and not (file.config is not None and loaded.get(file.name)):
+        is_good_again = file.config is not None and loaded.get(file.name)
+        if error is not None and not (is_good_again and error.kept_last_good):
             modified = file.modified or now
             if error.at >= modified or now - modified > REFUSED_AFTER:
                 found[file.file] = replace(error, kept_last_good=error.kept_last_good and is_there)

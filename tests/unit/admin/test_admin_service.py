@@ -360,6 +360,18 @@ def test_output_comes_from_its_file_or_else_from_the_journal(service, root):
     assert seen == [("in the journal", True), ("still running", True), ("head … tail", False)]
 
 
+def test_output_whose_file_was_emptied_since_comes_from_the_journal(service, root):
+    """The scheduler empties old files that a process holds, and what that one prints then is not the run's."""
+    told: dict[str, Any] = {"stdout": "head … tail", "stdout_bytes": 100_000, "stdout_file": "output/job/r1.stdout"}
+    append(root / "logs" / JOURNAL, complete("r1", **told))
+    (root / "logs" / "output" / "job").mkdir(parents=True)
+    (root / "logs" / "output" / "job" / "r1.stdout").write_text("left behind\n")
+    service.refresh()
+
+    with service.open_output("r1", "stdout") as output:
+        assert (output.tail(1)[0].text, output.whole) == ("head … tail", False)
+
+
 @pytest.mark.parametrize("run_id", ["none", "../../etc", "r1/../r1"])
 def test_output_of_a_run_that_is_not_known_is_an_error(service, run_id):
     with pytest.raises(RunNotFoundError), service.open_output(run_id, "stdout"):
@@ -429,6 +441,25 @@ def test_a_version_that_the_scheduler_refused_has_no_next_time_until_it_takes_on
     assert list(refused.refused) == ["job.json"]
     assert [each.job_name for each in refused.upcoming] == ["other"]
     assert [each.job_name for each in service.overview().upcoming] == ["job", "other"]
+
+
+def test_a_file_that_a_start_cannot_use_is_not_in_force_though_the_journal_remembers_the_same_text(service, root):
+    """The scheduler keeps the job's record: what is missing, such as a directory, may be mounted yet."""
+    made = service.create_job(JobConfig("job", "0 2 * * *", "true", "/nope", True))
+    os.utime(root / "jobs" / "job.json", (NOON.timestamp() - 3600,) * 2)
+    record = {"handled": iso(NOON), "sha256": made.sha256, "since": iso(NOON)}
+    wrong = [{"field": "working_directory", "found": "/nope", "wanted": "expected an existing directory"}]
+    error = line("config_error", file="job.json", job_name="job", errors=wrong, kept_last_good=False)
+    append(root / "logs" / JOURNAL, checkpoint(-60, jobs={"job": record}))
+    append(root / "logs" / MAIN_LOG, error, line("scheduler_started", timezone="UTC", version="1", config_errors=1))
+    service.refresh()
+    missing = service.overview()
+    append(root / "logs" / MAIN_LOG, line("config_recovered", 1, file="job.json", job_name="job"))
+    service.refresh()
+    mounted = service.overview()
+
+    assert (list(missing.refused), missing.loaded, missing.upcoming) == (["job.json"], {"job": False}, [])
+    assert (list(mounted.refused), mounted.loaded, len(mounted.upcoming)) == ([], {"job": True}, 1)
 
 
 def test_a_request_is_in_the_overview_until_it_is_answered(service, root):
