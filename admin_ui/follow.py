@@ -164,8 +164,10 @@ class Follower:
             listed = os.listdir(self._path.parent)
         except FileNotFoundError:
             return []
-        matches = filter(None, map(self._numbered.fullmatch, listed))
-        return [self._path.name, *(match[0] for match in sorted(matches, key=lambda match: int(match[1])))]
+        numbers = sorted(int(match[1]) for match in map(self._numbered.fullmatch, listed) if match)
+        # And the next one, where a rotation may have put the last of them since.
+        numbers.append(max(numbers, default=0) + 1)
+        return [self._path.name, *(f"{self._path.name}.{number}" for number in numbers)]
 
     def _open(self, name: str) -> int | None:
         try:

@@ -8,7 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count, repeat
@@ -99,6 +99,7 @@ class History:
             if self.database.open():
                 self.changes = {}
                 self.version += 1
+                self.skipped_lines = 0
                 self._late = None
                 for follower in self._followers.values():
                     follower.forget()
@@ -193,9 +194,7 @@ class History:
                 touched: set[str] = set()
                 taken = self._take_all(connection, log, batch, batch.lines, touched)
                 self._remember(connection, log, batch)
-            self.version += 1
-            for job_name in touched:
-                self.changes[job_name] = self.changes.get(job_name, 0) + 1
+            self._count_change(touched)
             total += taken
             self.skipped_lines += batch.skipped + len(batch.lines) - taken
         gone = cursors.keys() - follower.files
@@ -208,6 +207,11 @@ class History:
             elif self._missing_since is None:
                 self._missing_since = time.monotonic()
         return total
+
+    def _count_change(self, job_names: Iterable[str]) -> None:
+        self.version += 1
+        for job_name in job_names:
+            self.changes[job_name] = self.changes.get(job_name, 0) + 1
 
     def _what_is_missing(self) -> str | None:
         if self._missing_since is None or time.monotonic() - self._missing_since < GONE_AFTER_SECONDS:
@@ -284,23 +288,25 @@ class History:
         while more and not self._stopping.is_set():
             with self.database.write() as connection:
                 old = connection.execute(
-                    "SELECT seq, facts, stdout, stderr FROM lines WHERE at < ?"
+                    "SELECT seq, job_name, facts, stdout, stderr FROM lines WHERE at < ?"
                     " AND seq <= (SELECT max(seq) FROM (SELECT seq FROM lines ORDER BY seq LIMIT ?))",
                     (before, FORGET_LINES),
                 ).fetchall()
                 more = len(old) == FORGET_LINES
                 connection.executemany(
                     "INSERT INTO texts (texts, rowid, facts, stdout, stderr) VALUES ('delete', ?, ?, ?, ?)",
-                    [(seq, *map(_indexable, texts)) for seq, *texts in old if texts[0]],
+                    [(seq, *map(_indexable, texts)) for seq, _, *texts in old if texts[0]],
                 )
                 connection.executemany("DELETE FROM lines WHERE seq = ?", [row[:1] for row in old])
-                done = connection.execute(
-                    "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE at < ? ORDER BY at LIMIT ?)",
-                    (before, FORGET_LINES),
-                )
-                more = more or done.rowcount == FORGET_LINES
+                over = connection.execute(
+                    "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE at < ? AND coalesce(ended, at) < ?"
+                    " AND status NOT IN ('running', 'queued') ORDER BY at LIMIT ?) RETURNING job_name",
+                    (before, before, FORGET_LINES),
+                ).fetchall()
+                more = more or len(over) == FORGET_LINES
                 connection.execute("DELETE FROM answers WHERE at < ?", (before,))
-            self.version += bool(old) or done.rowcount > 0
+            if old or over:
+                self._count_change({job_name for _, job_name, *_ in old} | {job_name for (job_name,) in over})
 
 
 # What a line changes
@@ -477,8 +483,8 @@ def _reconcile(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute("DELETE FROM in_force")
         there = list(_runs_of(entry))
         for status, run in there:
-            known = connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run["run_id"],)).fetchone()
-            if not known:
+            known = connection.execute("SELECT status FROM runs WHERE run_id = ?", (run["run_id"],)).fetchone()
+            if known is None or known[0] != status:  # what came before was rotated away before it was read
                 _put(connection, run, status, run["since"], None)
         ids = {run["run_id"] for _, run in there}
         active = connection.execute(

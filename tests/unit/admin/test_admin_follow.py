@@ -295,6 +295,26 @@ def test_a_link_out_of_the_logs_is_not_followed(log, reader, tmp_path):
     assert reader.read() == []
 
 
+def test_a_file_that_rotates_after_the_names_were_listed_is_not_passed_over(log, reader, monkeypatch):
+    add(log, "1")
+    reader.read()
+    add(log, "2")
+    real = os.listdir
+    listed: list[list[str]] = []
+
+    def list_and_rotate(folder):
+        listed.append(real(folder))
+        if len(listed) == 1:
+            rotate(log)
+            add(log, "3")
+        return listed[-1]
+
+    monkeypatch.setattr(os, "listdir", list_and_rotate)
+
+    assert reader.read() + reader.read() == [b"2", b"3"]
+    assert reader.late == []
+
+
 def test_a_file_that_rotates_while_the_names_are_opened_is_read_once_and_none_is_passed_over(log, reader, monkeypatch):
     add(log, "1")
     rotate(log)

@@ -137,6 +137,20 @@ def test_a_checkpoint_brings_in_runs_whose_lines_were_rotated_away(history, log)
     assert row(history, "r1").status == "running"
 
 
+def test_a_checkpoint_tells_of_runs_that_started_in_lines_that_were_never_read(history, log):
+    going = {"job_name": "job", "trigger": "manual", "since": lines.time(60), "attempt": 1, "request_id": None}
+    append(log, accepted("q1", "r1"), failure("r2", retry_at=lines.time(60)), accepted("q3", "r3"))
+    append(
+        log,
+        checkpoint(100, open=[going | {"run_id": each} for each in ("r1", "r2-2")], pending=[going | {"run_id": "r3"}]),
+    )
+    history.poll()
+
+    assert [row(history, each).status for each in ("r1", "r2-2", "r3")] == ["running", "running", "queued"]
+    assert row(history, "r1").at == NOON + timedelta(seconds=60)
+    assert row(history, "r3").requested_by == "anna"
+
+
 def test_a_run_that_a_later_checkpoint_does_not_know_is_unknown_until_its_end_is_read(history, log):
     append(log, start("r1"), start("r2", 5), checkpoint(3))
     history.poll()
@@ -499,6 +513,16 @@ def test_an_index_that_is_removed_while_it_is_in_use_is_made_again(history, log,
     assert page(history) == ["r1"]
 
 
+def test_lines_that_cannot_be_read_are_counted_once_also_if_the_index_is_made_again(history, log, tmp_path):
+    append(log, complete("r1"))
+    log.write_bytes(log.read_bytes() + b"{}\n")
+    history.poll()
+    os.unlink(tmp_path / "data" / INDEX)
+    history.poll()
+
+    assert (page(history), history.skipped_lines) == (["r1"], 1)
+
+
 def test_an_index_that_lost_a_table_while_it_is_in_use_is_made_again(history, log, tmp_path):
     append(log, complete("r1"))
     history.poll()
@@ -620,6 +644,33 @@ def test_what_is_older_than_is_kept_is_forgotten_and_no_longer_found(tmp_path, l
         assert connection.execute("SELECT count(*) FROM answers").fetchone() == (0,)
     with history.database.write() as connection:
         connection.execute("INSERT INTO texts (texts, rank) VALUES ('integrity-check', 1)")
+    history.stop()
+
+
+def test_a_run_is_kept_while_it_goes_on_and_for_so_long_after_its_end(tmp_path, log):
+    log.parent.mkdir()
+    history = History(tmp_path / "logs", tmp_path / "data", keep_days=30)
+    append(log, start("r1"), accepted("q2", "r2"), complete("r3", DAY * 365 * 50, took=DAY * 365 * 50))
+    history.poll()
+
+    assert [row(history, each).status for each in ("r1", "r2", "r3")] == ["running", "queued", "success"]
+    append(log, complete("r1", 10))
+    history.poll()
+    history._forget()
+    assert sorted(page(history), key=str) == ["r2", "r3"]
+    history.stop()
+
+
+def test_what_was_read_of_a_job_before_some_of_it_was_forgotten_is_stale(tmp_path, log):
+    log.parent.mkdir()
+    history = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    append(log, complete("r1"), complete("r2", DAY * 365 * 50, job_name="other"))
+    history.poll()
+    before = dict(history.changes)
+    history._keep = timedelta(days=30)
+    history._forget()
+
+    assert (before["job"] < history.changes["job"], before["other"] == history.changes["other"]) == (True, True)
     history.stop()
 
 
