@@ -33,7 +33,7 @@ T = TypeVar("T")
 PAUSE = "PAUSE"
 HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
-MOST_UPCOMING = 1000
+MOST_UPCOMING = 50_000
 KEPT_SECONDS = 1.0
 LEFT_FOR_LONG = timedelta(hours=1)
 """A scheduler at work answers a request within a second: for one that is older, and older than all lines of the
@@ -143,7 +143,7 @@ class Overviews:
         """By schedule and zone: the next time, and as of when."""
 
     def overview(self, upcoming: int) -> Overview:
-        """Return what there is to see now, with the next `upcoming` (at most 1,000) times. Raises StorageError."""
+        """Return what there is to see now, with the next `upcoming` (at most 50,000) times. Raises StorageError."""
         now = self._clock()
         scheduler = self.scheduler(now)
         zone = known_zone(scheduler.timezone)

@@ -25,8 +25,10 @@ NEWEST_SEARCHED = 5000
 LONGEST_SEARCH = 200
 RECENT_RESULTS = 20
 USUAL_RUNS = 100
-MOST_ACTIVE = 500
+MOST_ACTIVE = 5000
 MOST_FAILURES = 2000
+"""So many are counted, and no more."""
+
 COLUMNS = (
     "runs.id, runs.run_id, runs.job_name, runs.status, runs.failed, runs.trigger, runs.at, runs.ended, runs.duration,"
     " runs.cause, runs.request_id, runs.requested_by, lines.document"

@@ -14,7 +14,7 @@ from admin_ui.page.address import Address, link
 from admin_ui.page.job_rows import CHANGED, SORTS, JobRow, State, counts, usual_seconds
 from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
 from admin_ui.page.result import Confirmed, Who, nobody, outcome, unconfirmed, wanted
-from admin_ui.queries import HistoryRow, Recent
+from admin_ui.queries import MOST_FAILURES, HistoryRow, Recent
 
 ROWS_A_PAGE = 50
 LONGEST_REASON = 120
@@ -58,7 +58,8 @@ def chips(rows: Sequence[JobRow], address: Address, failed_runs: int) -> Html:
         links.append(_chip(address, CHANGED, sum(row.changed is not None for row in rows), "changed outside"))
     label = "run" if failed_runs == 1 else "runs"
     history = link("history", status="failed")
-    more = html('<a class="runs" href="{}">{} failed {} in 24 h</a>', history, failed_runs, label)
+    shown = f"{failed_runs}+" if failed_runs >= MOST_FAILURES else failed_runs
+    more = html('<a class="runs" href="{}">{} failed {} in 24 h</a>', history, shown, label)
     return html('<nav class="chips" aria-label="Jobs by state">{}{}</nav>', join(links), more if failed_runs else "")
 
 

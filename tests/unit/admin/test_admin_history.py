@@ -854,6 +854,14 @@ def test_the_newest_failure_is_the_journal_s_last_whatever_the_clock_said(histor
     assert [(each.run_id, count) for each, count in found] == [("r2", 2)]
 
 
+def test_all_runs_that_wait_in_a_storm_are_there(history, log):
+    append(log, *(accepted(f"q{number}", f"r{number}") for number in range(1000)))
+    history.poll()
+
+    with history.database.read() as connection:
+        assert len(queries.active(connection, "queued")) == 1000
+
+
 def test_a_run_has_its_processor_time_if_it_was_a_process(history, log):
     append(log, failure("r1", cpu_seconds=0.25), failure("r2", cpu_seconds=None))
     history.poll()

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,7 @@ from admin_ui.errors import (
     ValidationError,
 )
 from admin_ui.history import JOURNAL, MAIN_LOG
+from admin_ui.job_files import JobFile
 from admin_ui.job_management_service import JobManagementService
 from admin_ui.model import JobConfig, iso
 from admin_ui.queries import Filter
@@ -441,6 +443,15 @@ def test_a_version_that_the_scheduler_refused_has_no_next_time_until_it_takes_on
     assert list(refused.refused) == ["job.json"]
     assert [each.job_name for each in refused.upcoming] == ["other"]
     assert [each.job_name for each in service.overview().upcoming] == ["job", "other"]
+
+
+def test_each_of_many_jobs_has_its_next_time(service, monkeypatch):
+    names = [f"job-{number}" for number in range(1500)]
+    files = [JobFile(f"{name}.json", name, config=replace(CONFIG, name=name)) for name in names]
+    monkeypatch.setattr(service.files, "list", lambda: files)
+    monkeypatch.setattr(service.files, "version", 1)  # else what was seen a moment ago counts for a second
+
+    assert {each.job_name for each in service.overview(upcoming=overview.MOST_UPCOMING).upcoming} == {*names}
 
 
 def test_a_file_that_a_start_cannot_use_is_not_in_force_though_the_journal_remembers_the_same_text(service, root):

@@ -18,7 +18,7 @@ from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
 from admin_ui.page.job_table import ROWS_A_PAGE, chips, table
 from admin_ui.page.result import outcome
-from admin_ui.queries import HistoryRow, Recent
+from admin_ui.queries import MOST_FAILURES, HistoryRow, Recent
 from admin_ui.requests import Request, RequestFile
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState
 
@@ -343,6 +343,7 @@ def test_chips_count_only_the_states_that_there_are():
 
     assert text(chips(rows, Address(), 0)) == "2 jobs 1 failed 1 disabled"
     assert text(chips(rows, Address(), 7)).endswith("7 failed runs in 24 h")
+    assert text(chips(rows, Address(), MOST_FAILURES)).endswith(f"{MOST_FAILURES}+ failed runs in 24 h")
 
 
 def test_nothing_stands_at_the_top_when_all_is_well():
