@@ -151,6 +151,7 @@ class HistoryView:
                 for name, config in configs.items()
                 if config.retries is not None
             },
+            jitter={name: config.jitter_seconds for name, config in configs.items() if config.jitter_seconds},
             usual={name: seconds for name, seconds in usual.items() if seconds},
             is_confirmed=lambda row: audit.confirmed_by(row.request_id, row.requested_by, job_name=row.job_name),
         )

@@ -29,9 +29,10 @@ ALWAYS = ("scheduled", "started", "ended", "result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What else is known: jobs' zones, their number of attempts, usual seconds; whether who asked is confirmed."""
+    """What else is known: jobs' zones, jitter, number of attempts, usual seconds; whether who asked is confirmed."""
 
     zones: Mapping[str, str] = field(default_factory=dict)
+    jitter: Mapping[str, float] = field(default_factory=dict)
     attempts: Mapping[str, int] = field(default_factory=dict)
     usual: Mapping[str, float] = field(default_factory=dict)
     is_confirmed: Callable[[HistoryRow], bool] = lambda row: False
@@ -115,7 +116,9 @@ def _started(row: HistoryRow, known: Known) -> Html:
         '<a href="{}">{}</a>{}',
         link("logs", run=row.run_id or ""),
         at,
-        html(' <span class="late">{} late</span>', duration(late)) if late >= LATE_SECONDS else NOTHING,
+        html(' <span class="late">{} late</span>', duration(late))
+        if late >= LATE_SECONDS + known.jitter.get(row.job_name, 0)
+        else NOTHING,
     )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from admin_ui.job_files import JobFile
 from admin_ui.overview import Overview
 from admin_ui.page.address import link
-from admin_ui.page.markup import NOTHING, Html, html, moment
+from admin_ui.page.markup import NOTHING, Html, duration, html, moment
 
 
 def is_waiting(file: JobFile, overview: Overview) -> bool:
@@ -40,7 +40,9 @@ def state(file: JobFile, overview: Overview, next_run: datetime | None) -> Html:
 def _next(file: JobFile, next_run: datetime | None) -> Html:
     if file.config is None or not file.config.enabled or next_run is None:
         return html("Disabled: it does not start")
-    return html("Next run {}", moment(next_run, zone=file.config.timezone))
+    jitter = file.config.jitter_seconds
+    later = f", up to {duration(jitter)} later" if jitter else ""
+    return html("Next run {}{}", moment(next_run, zone=file.config.timezone), later)
 
 
 def _line(file: JobFile, kind: str, word: str, more: Html) -> Html:

@@ -255,7 +255,12 @@ def _brief(seconds: float) -> str:
 def _next(row: JobRow, overview: Overview) -> Html:
     if row.next is None:
         return Html('<span class="dim">not known</span>') if row.kept else NOTHING
-    absolute = html('<span class="note">{}</span>', moment(row.next.at, relative=False, zone=row.next.zone))
+    jitter = (row.config and row.config.jitter_seconds) or 0
+    absolute = html(
+        '<span class="note">{}{}</span>',
+        moment(row.next.at, relative=False, zone=row.next.zone),
+        f", up to {duration(jitter)} later" if jitter else "",
+    )
     if overview.paused_since:
         return html('<span class="warn">paused</span>{}', absolute)
     return moment(row.next.at, zone=row.next.zone) + absolute

@@ -386,6 +386,8 @@ def test_a_saved_file_waits_and_is_then_loaded():
     assert "Next run" in state(job_file(), seen(loaded=True), NOON)
     disabled = job_file(config=JobConfig.from_document({**PLAIN, "enabled": False}))
     assert "Disabled" in state(disabled, seen(loaded=True), None)
+    spread = job_file(config=JobConfig.from_document({**PLAIN, "jitter_seconds": 30}))
+    assert "</time>, up to 30 s later" in state(spread, seen(loaded=True), NOON)
 
 
 def test_a_silent_scheduler_is_not_waited_for():

@@ -168,6 +168,13 @@ def test_less_than_a_second_is_not_late():
     assert "late" not in table_of(a_run(5, scheduled_time=at(5) - timedelta(seconds=0.9)))
 
 
+def test_a_start_is_late_only_beyond_what_the_job_s_jitter_may_delay_it():
+    known = Known(jitter={"backup": 600})
+
+    assert "late" not in table_of(a_run(5, scheduled_time=at(5) - timedelta(seconds=600)), known=known)
+    assert "10 min 02 s late" in table_of(a_run(5, scheduled_time=at(5) - timedelta(seconds=602)), known=known)
+
+
 def test_a_retry_is_not_late():
     assert "late" not in table_of(a_run(5, trigger="retry", scheduled_time=at(50)))
 

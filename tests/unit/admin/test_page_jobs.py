@@ -216,6 +216,14 @@ def test_a_row_says_the_next_run_relative_and_absolute_in_the_zone_of_the_job():
     )
 
 
+def test_a_row_says_by_how_much_jitter_may_delay_the_next_run():
+    coming = Upcoming(job_name="a", at=NOON, zone="UTC")
+    spread, exact = (shown(seen(job("a", jitter_seconds=each), upcoming=[coming])) for each in (600, 0))
+
+    assert "12:00:00 UTC , up to 10 min 00 s later" in text(spread)
+    assert "later" not in text(exact)
+
+
 def test_a_saved_file_is_told_apart_from_a_loaded_one():
     saved = JobFile("a.json", "a", "ab" * 32, "{}", {}, job("a").config, modified=ago(2))
 
