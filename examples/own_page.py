@@ -31,6 +31,8 @@ def mount(app: FastAPI) -> None:
 
 if __name__ == "__main__":
     settings = from_environment()
-    service = JobManagementService(settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir)
+    service = JobManagementService(
+        settings.jobs_dir, settings.logs_dir, data_directory=settings.data_dir, keep_days=settings.keep_days
+    )
     app = create_app(settings, service=service, mount_page=mount)
     uvicorn.run(app, host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5)
