@@ -74,6 +74,8 @@ def worked_until(main: Iterable[Entry]) -> datetime | None:
                 paused = True
             case "resumed":
                 paused = False
+            case "clock_jump" if entry.get("reanchored"):
+                latest = None  # by a clock that went back so far that schedules began anew
             case "heartbeat" if works and not paused:
                 latest = _stamp(entry) or latest
     return latest

@@ -578,6 +578,13 @@ def test_scheduler_that_starts_in_a_pause_has_not_worked_until_then():
     assert worked_until(events(*killed, "scheduler_started", "paused", "heartbeat")) == at(1)
 
 
+def test_when_a_scheduler_worked_before_its_schedules_began_anew_does_not_count():
+    started, heartbeat, jump, paused = events("scheduler_started", "heartbeat", "clock_jump", "paused")
+
+    assert worked_until([started, heartbeat, {**jump, "reanchored": False}, paused]) == at(1)
+    assert worked_until([started, heartbeat, {**jump, "reanchored": True}, paused]) is None
+
+
 def test_scheduler_says_that_it_starts_before_it_says_that_it_is_paused(tmp_path):
     async def story(world):
         (world.jobs / "PAUSE").touch()
