@@ -203,7 +203,11 @@ class Outputs:
             return
         with os.fdopen(descriptor, "rb", buffering=CHUNK_BYTES) as file:
             status = os.fstat(descriptor)
-            yield None if status.st_size < printed else Output(file, status.st_size, self._index_of(status))
+            index = self._index_of(status)
+            try:
+                yield None if status.st_size < printed else Output(file, status.st_size, index)
+            finally:
+                self._remember(status, index)
 
     def _open(self, job_name: str, run_id: str, stream: str) -> int | None:
         if not JOB_NAME.fullmatch(job_name) or not RUN_ID.fullmatch(run_id) or stream not in STREAMS:
@@ -235,6 +239,14 @@ class Outputs:
             while len(self._indexes) > REMEMBERED_FILES:
                 self._indexes.popitem(last=False)
         return index
+
+    def _remember(self, status: os.stat_result, index: LineIndex) -> None:
+        """Keep what was counted here, where somebody who opened the file in between has counted less so far."""
+        key = (status.st_dev, status.st_ino)
+        with self._lock:
+            known = self._indexes.get(key)
+            if known is not None and known.counted < index.counted:
+                self._indexes[key] = index
 
 
 def from_text(text: str, *, whole: bool) -> Output:

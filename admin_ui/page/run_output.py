@@ -129,6 +129,8 @@ def _around(output: Output, place: Place, *, live: bool) -> tuple[list[Line], in
         anchor = len(lines) - 1
     if not 0 <= anchor < len(lines):  # no such line (any more)
         lines = output.tail(LINES)
+        if lines and lines[0].number is None and output.line_count() is not None:
+            lines = output.tail(LINES)  # all is counted now, so these have their numbers
         anchor = len(lines) - 1
     return lines, anchor
 
@@ -206,7 +208,7 @@ def _region(
 def _summary(output: Output, lines: Sequence[Line]) -> str:
     total = output.line_count()
     size = amount(output.size)
-    if total is None:
+    if total is None or (lines and lines[0].number is None):  # the count may have come to its end just now
         return f"the last {_count(len(lines), 'line')} of {size}, counting lines"
     if len(lines) == total:
         return f"{_count(total, 'line')}, {size}"

@@ -159,6 +159,18 @@ def test_the_end_of_a_large_file_is_there_before_it_is_counted(outputs, file, mo
         assert texts(found.tail(2)) == [(8, "line 8"), (9, "line 9")]
 
 
+def test_what_was_counted_is_known_although_another_reader_opened_the_file_meanwhile(outputs, file, monkeypatch):
+    monkeypatch.setattr(output, "QUICK_BYTES", 0)
+    file.write_text("a\nb\n")
+    with show(outputs) as counting:
+        with show(outputs):
+            pass
+        counting.line_count()
+
+    with show(outputs) as found:
+        assert texts(found.tail(1)) == [(2, "b")]
+
+
 def test_the_end_of_a_large_file_may_be_one_long_line(outputs, file, monkeypatch):
     monkeypatch.setattr(output, "QUICK_BYTES", 0)
     monkeypatch.setattr(output, "TAIL_BYTES", 10)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from admin_ui import output
 from admin_ui.output import from_text
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.job_log import LONGEST_LINE, entries_html, excerpt, runs_html
@@ -79,6 +80,26 @@ def test_an_address_says_which_lines_are_shown(fields, first, last, said, ways):
     assert numbers(made.lines) == list(range(first, last + 1))
     assert said in words(made.bar)
     assert [word for _, word in re.findall(r'<a href="(\?[^"]*)">(\w+)</a>', made.bar)] == ways
+
+
+@pytest.mark.parametrize(
+    ("counted_at_once", "said"),
+    [
+        (1 << 20, "showing last 1,000 of 2,500 lines"),
+        (20_000, "the last 1,000 lines of 23.9 KB, counting lines"),  # which ends while the panel is made
+        (1_000, "the last 1,000 lines of 23.9 KB, counting lines"),
+    ],
+)
+def test_last_lines_of_a_file_that_was_not_counted_yet_are_never_called_lines_0_to_0(
+    monkeypatch, counted_at_once, said
+):
+    monkeypatch.setattr(output, "QUICK_BYTES", 0)
+    monkeypatch.setattr(output, "TAIL_BYTES", 12_000)
+    monkeypatch.setattr(output, "COUNT_BYTES", counted_at_once)
+    made = shown(many(2500))
+
+    assert said in words(made.bar)
+    assert len(numbers(made.lines)) == (1000 if "of 2,500" in said else 0)
 
 
 @pytest.mark.parametrize("fields", [{"stream": "stdout", "line": "2501"}, {"stdout_from": "2501"}])
