@@ -57,7 +57,7 @@ ONCE: dict[str, Step] = {
     "idle 10,000": lambda root: idle.measure(root, 10_000),
     "journal": lambda root: journal.measure(root, 60, 100_000),
     "admin": lambda root: admin.measure(root, [10_000, 100_000]),
-    "page": lambda root: page.measure(root, 20),
+    "page": lambda root: page.measure(root, 50),
 }
 """A minute long in themselves, or steady: taken in the first round."""
 
