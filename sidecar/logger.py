@@ -118,6 +118,7 @@ class JobLogger:
 
     def close(self) -> None:
         """Write what waits and close both files."""
+        self.commit()
         self._journal_file.close()
         self._main_file.close()
 

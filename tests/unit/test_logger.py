@@ -53,6 +53,16 @@ def test_stderr_has_each_line_that_waits_once_and_why_also_where_the_main_log_ca
     assert "journal_degraded" in (tmp_path / "scheduler_main.log").read_text()
 
 
+def test_stderr_has_what_cannot_be_written_as_the_log_is_closed(tmp_path, capfd, disk):
+    logger = JobLogger(tmp_path)
+    logger.open_journal()
+    logger.log_job_start("job")
+    disk.full = True
+    logger.close()
+
+    assert [line["event"] for line in lines_of(capfd.readouterr().err)] == ["job_start", "journal_degraded"]
+
+
 def test_a_log_limit_that_is_raised_twice_is_told_twice_as_it_was_given(tmp_path):
     logger = JobLogger(tmp_path, max_bytes=5000)
     for number in range(100):
