@@ -29,6 +29,7 @@ def serve(settings: Settings, *, standby: bool = False) -> int:
     end instead).
     """
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop takes it: all is still to be looked at anyway
     lock = Lock(settings.logs_dir)
     try:
         _take(lock, settings, standby)
@@ -72,13 +73,11 @@ async def _run(scheduler: JobScheduler) -> int:
 
 def _wait_until_free(lock: Lock) -> None:
     term = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    hangup = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a wish to rescan, and there is nothing to rescan yet
     try:
         while not lock.is_free():
             time.sleep(STANDBY_LOOK_SECONDS)
     finally:
         signal.signal(signal.SIGTERM, term)
-        signal.signal(signal.SIGHUP, hangup)
 
 
 def _say(message: str, exit_code: int) -> int:

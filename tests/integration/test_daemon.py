@@ -14,6 +14,9 @@ from datetime import timedelta
 import pytest
 
 from sidecar.clock import from_iso
+from sidecar.daemon import EX_CANTCREAT, serve
+from sidecar.errors import JournalUnusable
+from sidecar.settings import Settings
 from tests.daemon import Daemon, wait_for
 
 
@@ -227,6 +230,24 @@ def test_sighup_looks_at_everything_now(tmp_path):
         daemon.process.send_signal(signal.SIGHUP)
 
         daemon.main_line("job_registered")
+
+
+def test_sighup_before_the_loop_is_there_ends_nothing(tmp_path, monkeypatch):
+    received = []
+
+    def begin(*_, **__):
+        os.kill(os.getpid(), signal.SIGHUP)
+        raise JournalUnusable("far enough")
+
+    monkeypatch.setattr("sidecar.daemon.JobScheduler", begin)
+    monkeypatch.setattr("gc.set_threshold", lambda _: None)
+    before = signal.signal(signal.SIGHUP, lambda *_: received.append("it ends the process"))
+    try:
+        assert serve(Settings(logs_dir=tmp_path), standby=True) == EX_CANTCREAT
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    assert received == []
 
 
 def test_a_broken_edit_keeps_the_last_good_version_in_force(daemon):
