@@ -14,6 +14,7 @@ from admin_ui.errors import ValidationError
 from admin_ui.model import STATUSES, JobResult, from_iso, iso
 
 FAILED = "failed"
+"""As a status to look for: every end but `success`, and `cancelled`, which somebody or a newer run wanted."""
 """As a status filter: every end but success."""
 
 RUN_STATUSES = ("queued", "running", "unknown", "skipped", "missed", *STATUSES)
@@ -192,7 +193,7 @@ def log_lines(
     """
     where, values = ["lines.job_name = ?"], [job_name]
     if status == FAILED:
-        where.append("lines.status NOT IN ('', 'success')")
+        where.append("lines.status NOT IN ('', 'success', 'cancelled')")
     elif status is not None:
         where.append("lines.status = ?")
         values.append(_known(status))
@@ -266,7 +267,8 @@ def failures(connection: sqlite3.Connection, since: datetime) -> list[tuple[Hist
     """
     failed: dict[str, list[tuple[int, int]]] = {}
     for job_name, line, row_id in connection.execute(
-        "SELECT job_name, line, id FROM runs WHERE failed = 1 AND ended >= ? ORDER BY ended DESC LIMIT ?",
+        "SELECT job_name, line, id FROM runs WHERE failed = 1 AND status != 'cancelled' AND ended >= ?"
+        " ORDER BY ended DESC LIMIT ?",
         (iso(since), MOST_FAILURES),
     ):
         failed.setdefault(job_name, []).append((line, row_id))
@@ -313,7 +315,7 @@ def _conditions(which: Filter) -> tuple[list[str], list[Any]]:
         where.append("runs.job_name = ?")
         values.append(which.job_name)
     if which.status == FAILED:
-        where.append("runs.failed = 1")
+        where.append("runs.failed = 1 AND runs.status != 'cancelled'")
     elif which.status is not None:
         where.append("runs.status = ?")
         values.append(_known(which.status))
@@ -393,7 +395,8 @@ def _facts(job_name: str | None, status: str | None) -> Iterator[str]:
     """Yield what narrows a search to lines of this job and status, as far as the index can."""
     if job_name is not None and len(job_name) >= SHORTEST_INDEXED:
         yield f"facts : {_phrase(job_name)}"
-    statuses = STATUSES[1:] if status == FAILED else [each for each in STATUSES if each == status]
+    failures = [each for each in STATUSES if each not in ("success", "cancelled")]
+    statuses = failures if status == FAILED else [each for each in STATUSES if each == status]
     if statuses:
         yield f"facts : ({' OR '.join(map(_phrase, statuses))})"
 

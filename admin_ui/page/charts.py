@@ -110,7 +110,7 @@ def duration_plot(rows: Sequence[HistoryRow], of: Figures, zone: str | None) -> 
     bars = join(_bar(row, seconds, index * place, place, seconds / top) for index, (row, seconds) in enumerate(runs))
     every = -(-places // TICKS)
     ticks = [(index * place, runs[index][0].at) for index in range(0, len(runs), every)]
-    failed = of.runs - of.succeeded
+    failed = sum(kind_of(row) == "bad" for row, _ in runs)
     told = f"Duration of {of.runs} runs, oldest first; {failed} failed" if failed else f"Duration of {of.runs} runs"
     return html(
         '<figure class="card plot"><figcaption><h2>Duration</h2>{}<span class="hidden-text">{}. The table has the'
@@ -128,7 +128,7 @@ def duration_plot(rows: Sequence[HistoryRow], of: Figures, zone: str | None) -> 
 
 def _bar(row: HistoryRow, seconds: float, left: float, place: float, part: float) -> Html:
     height = 92 * min(part, 1)  # the rest, below the line, is for the marks of failed runs
-    kind = "bad" if row.failed else "ok"
+    kind = kind_of(row)
     width = place * 0.75
     return html(
         '<a href="{}" tabindex="-1"><title>{}</title><rect class="hit" x="{:.2f}%" width="{:.2f}%" height="100%"/>'
@@ -143,7 +143,7 @@ def _bar(row: HistoryRow, seconds: float, left: float, place: float, part: float
         width,
         height,
         html('<rect class="mark" x="{:.2f}%" y="95%" width="{:.2f}%" height="5%"/>', left, width)
-        if row.failed
+        if kind == "bad"
         else NOTHING,
     )
 
@@ -154,6 +154,7 @@ def legend(rows: Sequence[HistoryRow], *, cut: bool = False) -> Html:
     names = {
         "ok": "success",
         "bad": "failed",
+        "warn": "cancelled",
         "busy": "running",
         "off": "skipped, missed or waiting",
     }
@@ -166,8 +167,9 @@ def legend(rows: Sequence[HistoryRow], *, cut: bool = False) -> Html:
 
 
 def kind_of(row: HistoryRow) -> str:
-    """Return which of four ways a row is drawn in."""
-    return {"success": "ok", "running": "busy"}.get(row.status, "bad" if row.failed else "off")
+    """Return which of five ways a row is drawn in."""
+    ways = {"success": "ok", "running": "busy", "cancelled": "warn"}
+    return ways.get(row.status, "bad" if row.failed else "off")
 
 
 def told_of(row: HistoryRow, seconds: float | None) -> str:

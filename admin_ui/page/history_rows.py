@@ -86,7 +86,7 @@ def _turns(rows: Sequence[HistoryRow]) -> dict[int, str]:
     newer: dict[str, int] = {}
     turns = {}
     for number, row in enumerate(rows):
-        if row.status in STATUSES:
+        if row.status in STATUSES and row.status != "cancelled":  # which says nothing of the job
             then = newer.get(row.job_name)
             if then is not None and rows[then].failed != row.failed:
                 turns[then] = "bad" if rows[then].failed else "ok"

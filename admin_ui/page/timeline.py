@@ -14,8 +14,9 @@ MOST_LANES = 30
 MOST_BARS = 500
 MINUTE = timedelta(minutes=1)
 NARROWEST = 0.2  # percent: what took no time is seen, too
-ORDER = ("off", "ok", "busy", "bad")  # what is drawn later lies on top
-SHAPES = {"ok": (25, 50), "bad": (5, 90), "busy": (25, 50), "off": (80, 20)}  # from the top, and height, in percent
+ORDER = ("off", "ok", "busy", "warn", "bad")  # what is drawn later lies on top
+# From the top, and height, in percent.
+SHAPES = {"ok": (25, 50), "bad": (5, 90), "busy": (25, 50), "warn": (25, 50), "off": (80, 20)}
 
 
 def timeline(
@@ -38,7 +39,8 @@ def timeline(
     lanes: dict[str, list[tuple[HistoryRow, datetime, datetime]]] = {}
     for span in spans:
         lanes.setdefault(span[0].job_name, []).append(span)
-    names = sorted(lanes, key=lambda name: (-sum(row.failed for row, *_ in lanes[name]), -len(lanes[name]), name))
+    failed = {name: sum(kind_of(row) == "bad" for row, *_ in of_job) for name, of_job in lanes.items()}
+    names = sorted(lanes, key=lambda name: (-failed[name], -len(lanes[name]), name))
 
     def lane(name: str) -> Html:
         bars = sorted(lanes[name], key=lambda span: ORDER.index(kind_of(span[0])))

@@ -677,6 +677,14 @@ def test_what_was_read_of_a_job_before_some_of_it_was_forgotten_is_stale(tmp_pat
 # Questions
 
 
+def test_a_cancelled_run_is_none_of_those_that_failed(history, log):
+    append(log, failure("r1", 1, stderr="boom"), failure("r2", 2, status="cancelled", stderr="boom"))
+    history.poll()
+
+    assert page(history, status="failed") == page(history, text="boom", status="failed") == ["r1"]
+    assert page(history, status="cancelled") == ["r2"]
+
+
 @pytest.fixture
 def stocked(history: History, log: Path) -> History:
     append(

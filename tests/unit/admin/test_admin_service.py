@@ -346,6 +346,9 @@ def test_logs_are_filtered_by_text_and_status(service, root):
     assert [entry["run_id"] for entry in service.get_job_logs("job", search="ALPHA")] == ["r2", "r1"]
     assert [entry["run_id"] for entry in service.get_job_logs("job", search="alpha", status="failed")] == ["r2"]
     assert [entry["run_id"] for entry in service.get_job_logs("job", status="success")] == ["r1"]
+    append(root / "logs" / JOURNAL, failure("r4", 4, status="cancelled"))
+    service.refresh()
+    assert [entry["run_id"] for entry in service.get_job_logs("job", status="failed")] == ["r2"]
 
 
 def test_output_comes_from_its_file_or_else_from_the_journal(service, root):
@@ -411,6 +414,7 @@ def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
     records["later"] = {**records["job"], "sha256": SHA256}
     append(root / "logs" / JOURNAL, checkpoint(jobs=records), start("r1"), accepted("q1", "r2"))
     append(root / "logs" / JOURNAL, failure("r3", -60, stderr="boom\n"), failure("r4", -86_500))
+    append(root / "logs" / JOURNAL, failure("r5", -30, status="cancelled"))
     append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="Europe/Berlin", version="1", config_errors=0))
     service.pause()
     service.refresh()

@@ -278,6 +278,11 @@ def test_changes_between_good_and_bad_stand_out_for_each_job_by_itself():
     assert told == [["recovered"], [], [], [], ["began to fail"], []]
 
 
+def test_a_cancelled_run_is_no_change_between_good_and_bad():
+    shown = table_of(a_run(1), a_run(2, status="cancelled"), a_run(3), a_run(4, status="failure"))
+    assert re.findall("recovered|began to fail", shown) == ["recovered"]
+
+
 def test_changes_are_not_told_of_rows_that_a_filter_chose():
     shown = table_of(a_run(1), a_run(2, status="failure"), turns=False)
     assert "recovered" not in shown
@@ -331,6 +336,16 @@ def test_the_plot_has_a_bar_for_each_run_oldest_first_and_each_is_a_link_with_a_
 
 def test_a_failed_run_has_a_mark_however_short_it_was():
     assert plot_of(a_run(1, took=0, status="failure"), a_run(2)).count('class="mark"') == 1
+
+
+def test_a_cancelled_run_is_drawn_in_a_way_of_its_own_and_not_called_failed():
+    rows = [a_run(1, status="cancelled"), a_run(2, status="failure"), a_run(3)]
+    shown = plot_of(*rows)
+
+    assert re.findall(r'class="bar (\w+)"', shown) == ["ok", "bad", "warn"]
+    assert shown.count('class="mark"') == 1
+    assert "Duration of 3 runs, oldest first; 1 failed." in shown
+    assert ">cancelled<" in shown and 'class="bar warn"' in timeline_of(*rows)
 
 
 def test_the_plot_tells_in_words_what_it_shows():
