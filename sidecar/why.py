@@ -6,7 +6,7 @@ definition, the times at which the scheduler was up and the state of the moment 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -38,8 +38,8 @@ def explain(e: Evidence, moment: Moment | None = None) -> list[str]:
     newest = _newest_request(e) if moment is None else None
     moment = moment or _latest(e)
     lines = [f"{e.job_name}:"] if moment is None else _answer(e, moment)
-    if newest is not None and (told := _request(e, newest)) not in lines:
-        lines.append(told)
+    if newest is not None and _request(e, newest) not in lines:
+        lines += _request_with_last_words(e, newest)
     outlook = _no_definition(e) if e.definition is None else _what_comes(e)
     return [clean(line) for line in (*lines, *(line for line in outlook if line not in lines))]
 
@@ -56,7 +56,7 @@ def _answer(e: Evidence, moment: Moment) -> list[str]:
         lines += _future(e, at)
     else:
         lines += list(_told(e, at)) or list(_untold(e, at))
-        lines += _beside(e, at)
+        lines += list(_beside(e, at, lines))
     return lines
 
 
@@ -409,17 +409,24 @@ def _after_a_gap(e: Evidence, schedule: Schedule, scheduled: datetime) -> Iterat
 # Beside the schedule
 
 
-def _beside(e: Evidence, at: datetime) -> Iterator[str]:
+def _beside(e: Evidence, at: datetime, told: Sequence[str]) -> Iterator[str]:
     """Yield what else happened to the job then: runs that began in that minute, requests around it."""
+    said = list(told)
     for line in e.journal:
+        news: list[str] = []
         if line["event"] == "job_start" and is_in(time_in(line, "start_time"), at):
             scheduled = time_in(line, "scheduled_time")
             if line.get("trigger") in TIMED and (scheduled is None or is_in(scheduled, at)):
                 continue
+            if any(f"un {line['run_id']} started" in text for text in said):
+                continue  # a retry told with its first attempt, a requested run with its request
             began = e.second(began_at(line))
-            yield f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {how_it_ended(e, line)}."
+            news += [f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {how_it_ended(e, line)}."]
+            news += _last_words(e, line)
         elif line["event"] in ("trigger_accepted", "trigger_rejected") and abs(stamp(line) - at) <= AROUND:
-            yield _request(e, line)
+            news += _request_with_last_words(e, line)
+        said += news
+        yield from news
 
 
 def _why_it_ran(e: Evidence, start: Entry) -> str:
@@ -438,6 +445,15 @@ def _newest_request(e: Evidence) -> Entry | None:
         if line["event"] in ("trigger_accepted", "trigger_rejected"):
             return line if latest is None or stamp(line) >= latest.instant else None
     return None
+
+
+def _request_with_last_words(e: Evidence, line: Entry) -> Iterator[str]:
+    yield _request(e, line)
+    run_id = line.get("run_id")
+    if run_id and line.get("action") != "cancel":
+        start = first_of([each for each in e.journal if each.get("run_id") == run_id], "job_start")
+        if start is not None:
+            yield from _last_words(e, start)
 
 
 def _request(e: Evidence, line: Entry) -> str:

@@ -200,6 +200,18 @@ def test_retries_are_told_in_order():
     assert "Attempt 2: run r1-2 started at 2026-06-01 14:02:00 UTC and ended after 60 s: success" in answer
 
 
+def test_a_retry_in_the_same_minute_is_told_once():
+    answer = ask(
+        at(14),
+        start(at(14), at(14)),
+        end(at(14, 0, 1), status="failure", exit_code=1, retry_at=iso(at(14, 0, 5))),
+        start(at(14, 0, 5), at(14), run_id="r1-2", trigger="retry", attempt=2),
+        end(at(14, 0, 6), run_id="r1-2"),
+    )
+
+    assert answer.count("r1-2 started") == 1
+
+
 def test_a_retry_to_come_says_when():
     failed = end(at(18, 1), status="failure", exit_code=1, retry_at=iso(at(18, 40)))
 
@@ -540,6 +552,19 @@ def test_a_requested_run_of_that_minute_is_told():
 
     assert "no scheduled time" in answer
     assert "Run m1 started at 2026-06-01 14:07:30 UTC: it was requested, and ended after 60 s: success" in answer
+
+
+@pytest.mark.parametrize("question", [at(14, 7), None])
+def test_a_requested_run_is_told_once_with_its_request_and_its_last_words(question):
+    answer = ask(
+        question,
+        accepted(at(14, 7, 29)),
+        start(at(14, 7, 30), run_id="r9", trigger="manual"),
+        end(at(14, 8), run_id="r9", status="failure", exit_code=1, stderr="no\nboom\n"),
+        now=at(14, 30),
+    )
+
+    assert answer.count("r9 started") == answer.count("The last line of its stderr: boom") == 1
 
 
 def test_a_catch_up_that_began_in_that_minute_is_told_with_its_time():
