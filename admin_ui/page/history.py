@@ -63,7 +63,7 @@ class HistoryView:
         self._on("find", find, find.input)
 
     def _on(self, field: str, component: Component, *events: Any) -> None:
-        gr.on(events, None, [component], js=f"(text) => jobsHistory.narrow('{field}', text)", **AT_ONCE)
+        gr.on(events, None, [component], js=f"(text) => jobs.history.narrow('{field}', text)", **AT_ONCE)
 
     def open(self, user: User, address: Address) -> Sequence[Any]:
         """Return the values of the filters."""

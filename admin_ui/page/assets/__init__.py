@@ -1,5 +1,6 @@
 """The page's own style and script, in the head of the HTML: there before Gradio's, which take a second."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 from admin_ui.page.markup import Html
@@ -10,14 +11,17 @@ ICON = (
     "%3Ccircle cx=%278%27 cy=%278%27 r=%278%27 fill=%27%231b5cbd%27/%3E%3Cpath d=%27M7 3h2v5l3 2-1 2-4-3z%27"
     ' fill=%27white%27/%3E%3C/svg%3E">'
 )
-PARTS = ("frames", "base", "asked", "jobs", "form", "history", "logs")
+STYLES = ("base", "jobs", "form", "history", "logs")
+SCRIPTS = (  # each takes from `jobs` what those before it have put there
+    *("frames", "elements", "address", "opening", "refreshing", "going", "silence", "header", "times"),
+    *("dialogs", "keys", "inputs", "focus", "messages", "jobs", "form", "history", "logs"),
+)
 
 
 def head() -> Html:
     """Return what a page that holds the section needs in its head."""
-    return Html(f"{ICON}<style>{_all('css')}</style><script>{_all('js')}</script>")
+    return Html(f"{ICON}<style>{_all(STYLES, 'css')}</style><script>{_all(SCRIPTS, 'js')}</script>")
 
 
-def _all(ending: str) -> str:
-    found = (files(__name__).joinpath(f"{part}.{ending}") for part in PARTS)
-    return "\n".join(file.read_text("utf-8") for file in found if file.is_file())
+def _all(names: Sequence[str], ending: str) -> str:
+    return "\n".join(files(__name__).joinpath(f"{name}.{ending}").read_text("utf-8") for name in names)

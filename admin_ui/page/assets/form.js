@@ -1,4 +1,3 @@
-"use strict";
 /* The form: drafts that survive a reload, messages at their fields, presets, and what follows a conflict. */
 jobs.form = (() => {
   const SKIP = { __type__: "update" }; // Gradio's word for a value that stays as it is

@@ -1,5 +1,5 @@
 /* The history: filters that change the address, its labels in the chosen zone, the filters' fold on a phone. */
-const jobsHistory = (() => {
+jobs.history = (() => {
   // Gradio calls this with what was typed or chosen, also where one only left the input.
   const narrow = (field, text) =>
     jobs.view() === "history" && (text || "") !== jobs.value(field) ? jobs.narrow({ [field]: text, before: "" }) : [];

@@ -2,12 +2,6 @@
 (() => {
   const chosen = () => document.querySelector("#jobs-chosen .chosen");
   const rows = () => [...document.querySelectorAll("#jobs-table tr[data-job]")];
-  const withJob = (name) => {
-    const query = new URLSearchParams(jobs.address());
-    query.set("view", "jobs");
-    name ? query.set("job", name) : query.delete("job");
-    return `?${query}`;
-  };
 
   // What each question says: its title, the effect, the word that agrees, whether it destroys something.
   const QUESTIONS = {
@@ -25,7 +19,7 @@
     const { job = "", file = "", sha256 = "", runs = "", kept = "" } = chosen() ? chosen().dataset : {};
     const question = QUESTIONS[action];
     if (question && !(await jobs.ask(...question(job, file, kept)))) throw new Error("cancelled");
-    jobs.asked.note(job || "All schedules");
+    jobs.asked(job || "All schedules");
     const query = new URLSearchParams(jobs.address());
     for (const [name, text] of Object.entries({ confirmed: job, sha256, runs })) query.set(name, text);
     return [`?${query}`];
@@ -35,7 +29,7 @@
   const select = (row, byKey) => {
     if (!row.dataset.job) return;
     focusBar = byKey ? row.dataset.job : "";
-    jobs.go(withJob(row.dataset.job));
+    jobs.go(jobs.addressWith({ job: row.dataset.job }));
   };
   jobs.touch(() => {
     if (!focusBar || !chosen() || chosen().dataset.job !== focusBar) return;
@@ -77,7 +71,7 @@
   jobs.key("Escape", "select no job", () => {
     if (!inView() || !chosen()) return;
     const row = rows().find((each) => each.dataset.job === chosen().dataset.job);
-    jobs.go(withJob(""));
+    jobs.go(jobs.addressWith({ job: "" }));
     if (row) row.focus();
   });
 })();

@@ -6,11 +6,8 @@ jobs.logs = (() => {
   const run = () => document.querySelector("#jobs-logs-head .run[data-run]");
   const isHere = () => jobs.view() === "logs";
 
-  // Leads to this address with some fields changed; "" takes one away.
   const choose = (fields) => {
-    const query = new URLSearchParams(jobs.address());
-    for (const [name, text] of Object.entries(fields)) text ? query.set(name, text) : query.delete(name);
-    jobs.go(`?${query}`);
+    jobs.go(jobs.addressWith(fields));
     return [];
   };
   const search = (find) => jobs.narrow({ ...Object.fromEntries(PLACES.map((name) => [name, ""])), find });
@@ -71,7 +68,7 @@ jobs.logs = (() => {
   const ask = async (button, title, text, word, danger) => {
     const { job, run: id } = run().dataset; // the one that the question names, whatever is shown when it is answered
     if (!(await jobs.ask(title, text, word, danger))) throw new Error("cancelled");
-    jobs.asked.note(job, jobs.byId(button));
+    jobs.asked(job, jobs.byId(button));
     return [`?view=logs&run=${id}`];
   };
   const askToCancel = () => {

@@ -1,0 +1,43 @@
+/* Dialogs: above everything else until they are closed, and then the focus is where it was. */
+(() => {
+  const { element } = jobs;
+
+  // Returns a dialog with a title, which is not shown yet.
+  const dialogOf = (title, ...children) => {
+    const dialog = element("dialog", { className: "jobs-dialog" },
+      element("h2", { id: "jobs-dialog-title", textContent: title }), ...children);
+    dialog.setAttribute("aria-labelledby", "jobs-dialog-title");
+    return dialog;
+  };
+  const show = (dialog) => {
+    const before = document.activeElement;
+    document.body.append(dialog);
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      // This event comes late: the browser has given the focus back, and a next key may have led it elsewhere since.
+      if (before && before.isConnected && document.activeElement === document.body) before.focus();
+    });
+    dialog.showModal();
+  };
+  // Resolves to whether the person agreed. Enter on Cancel, Esc and a click beside it all mean no.
+  const ask = (title, text, word, danger = false) =>
+    new Promise((resolve) => {
+      const cancel = element("button", { type: "button", textContent: "Cancel", autofocus: true });
+      const agree = element("button", { type: "button", className: danger ? "do danger" : "do", textContent: word });
+      const dialog = dialogOf(title, element("p", { textContent: text }),
+        element("div", { className: "buttons" }, cancel, agree));
+      cancel.onclick = () => dialog.close();
+      agree.onclick = () => dialog.close("agreed");
+      const opened = performance.now(); // the second click of a double click lands beside it
+      dialog.onclick = (event) => event.target === dialog && performance.now() - opened > 500 && dialog.close();
+      dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
+      show(dialog);
+    });
+  const tell = (title, content) => {
+    const close = element("button", { type: "button", textContent: "Close" });
+    const dialog = dialogOf(title, content, element("div", { className: "buttons" }, close));
+    close.onclick = () => dialog.close();
+    show(dialog);
+  };
+  Object.assign(jobs, { ask, tell });
+})();

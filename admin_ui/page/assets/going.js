@@ -1,0 +1,32 @@
+/* Going elsewhere: by a link, by the Back button, by a filter, or to where an action leads. */
+(() => {
+  const { address, addressWith, byId, open, refresh } = jobs;
+
+  const go = (to) => {
+    if (to !== location.search) history.pushState(null, "", to);
+    open();
+  };
+  // For inputs that filter: no step for the Back button.
+  const narrow = (fields) => {
+    history.replaceState(null, "", addressWith(fields));
+    refresh();
+    return [];
+  };
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest(':is(#jobs, #jobs-first) a[href^="?"]');
+    if (!link || !byId("jobs-go") || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  });
+  addEventListener("popstate", open);
+
+  // Gradio calls this with the address that an action leads to; the field is empty again, so that the same one counts.
+  // Who has gone on to something else meanwhile stays there.
+  let actedAt = "";
+  const actsHere = () => (actedAt = address());
+  const arrive = (to) => {
+    if (to && actedAt === address()) go(to);
+    return [""];
+  };
+  Object.assign(jobs, { actsHere, arrive, go, narrow });
+})();

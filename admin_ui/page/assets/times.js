@@ -1,0 +1,61 @@
+/* Times: the server writes UTC; here they become the chosen zone's, and "3 min ago" counts on. */
+(() => {
+  const { touch } = jobs;
+  const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const TWO = "2-digit";
+  const EXACT = { year: "numeric", month: TWO, day: TWO, hour: TWO, minute: TWO, second: TWO, timeZoneName: "short" };
+
+  const span = (seconds) => {
+    const [unit, size] = UNITS.find(([, each]) => seconds >= each) || UNITS[3];
+    return `${Math.floor(seconds / size)} ${unit}`;
+  };
+  const relative = (at) => {
+    const seconds = (Date.now() - at) / 1000;
+    return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
+  };
+  const chosenZone = () => localStorage.getItem("jobs-zone") || "utc";
+  const formats = new Map();
+  const format = (options, timeZone) => {
+    try {
+      return new Intl.DateTimeFormat("sv-SE", { ...options, timeZone });
+    } catch {
+      return format(options, "UTC"); // the server may know newer zones than the browser
+    }
+  };
+  // Returns what formats times as `options` say, in the zone that was chosen.
+  const inZone = (options, jobZone) => {
+    const zone = { utc: "UTC", job: jobZone || "UTC", browser: undefined }[chosenZone()];
+    const name = `${zone} ${Object.keys(options)}`;
+    if (!formats.has(name)) formats.set(name, format(options, zone));
+    return formats.get(name);
+  };
+
+  const written = new WeakMap(); // what an absolute time was made of: to format all of them each second is dear
+  const tell = (time) => {
+    const at = new Date(time.dateTime);
+    const made = `${time.dateTime} ${time.dataset.zone} ${chosenZone()}`;
+    if (written.get(time) !== made || !time.title) time.title = inZone(EXACT, time.dataset.zone).format(at);
+    written.set(time, made);
+    let text = time.title;
+    if ("relative" in time.dataset) text = relative(at);
+    else if ("elapsed" in time.dataset) text = span(Math.max(0, (Date.now() - at) / 1000));
+    if (time.textContent !== text) time.textContent = text;
+    const usual = Number(time.dataset.usual);
+    if (usual) time.classList.toggle("late", Date.now() - at > usual * 1000);
+  };
+  const tellAll = () => document.querySelectorAll("#jobs time, #jobs-first time").forEach(tell);
+  const showChoice = () => {
+    document.querySelectorAll("#jobs-zone").forEach((select) => {
+      if (select.value !== chosenZone()) select.value = chosenZone();
+    });
+  };
+  document.addEventListener("change", ({ target }) => {
+    if (target.id !== "jobs-zone") return;
+    localStorage.setItem("jobs-zone", target.value);
+    tellAll();
+  });
+  touch(showChoice);
+  touch(tellAll);
+  setInterval(tellAll, 1000);
+  Object.assign(jobs, { inZone });
+})();
