@@ -133,14 +133,14 @@ class FakeTarget:
 class World:
     """The directories, the clock, and the scheduler that lives in them at the moment."""
 
-    def __init__(self, root: Path, **settings: Any) -> None:
+    def __init__(self, root: Path, *, watch: str = "polling", **settings: Any) -> None:
         self.jobs, self.logs = root / "jobs", root / "logs"
         (self.jobs / "triggers").mkdir(parents=True)
         self.logs.mkdir()
         self.clock = FakeClock()
         self.target = FakeTarget()
         # Nobody starts the watcher here: `step` looks at everything.
-        self.settings = Settings(jobs_dir=self.jobs, logs_dir=self.logs, watch="polling", **settings)
+        self.settings = Settings(jobs_dir=self.jobs, logs_dir=self.logs, watch=watch, **settings)
         self.scheduler: JobScheduler
         self.leftovers_gone: asyncio.Event | None = None
         """Set beforehand, a scheduler that boots has to wait for it before what the last one left is dead."""
