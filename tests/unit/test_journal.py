@@ -127,6 +127,8 @@ def test_a_foreign_line_with_a_known_event_does_not_keep_the_scheduler_from_star
         {"request_id": 7},
         {"sha256": 1},
         {"attempt": "2"},
+        {"attempt": 2.5},
+        {"attempt": True},
         {"attempt": 0},
         {"attempt": 10**400},
     ],

@@ -150,6 +150,22 @@ def test_a_failed_fsync_has_its_lines_written_again_once(path, monkeypatch):
     assert path.read_text() == "before\none\n"
 
 
+def test_what_a_failed_commit_could_not_take_back_is_taken_back_before_it_is_written_again(path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "input/output error")
+
+    file = opened(path, durable=True)
+    put(file, "before")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refuse)
+        patch.setattr(os, "ftruncate", refuse)
+        assert not put(file, "one")
+    assert path.read_text() == "before\none\n"
+    file.commit()
+
+    assert path.read_text() == "before\none\n"
+
+
 def test_waiting_lines_are_bounded_and_the_head_makes_up_for_the_lost_ones(path, monkeypatch):
     monkeypatch.setattr("sidecar.linefile.MAX_WAITING_BYTES", 50)
     file = opened(path, head=lambda: b"head\n")

@@ -63,6 +63,35 @@ def test_stderr_has_what_cannot_be_written_as_the_log_is_closed(tmp_path, capfd,
     assert [line["event"] for line in lines_of(capfd.readouterr().err)] == ["job_start", "journal_degraded"]
 
 
+def test_stderr_has_the_lines_that_the_main_log_does_not_take(tmp_path, capfd):
+    (tmp_path / "scheduler_main.log").mkdir()
+    logger = JobLogger(tmp_path)
+    logger.event("heartbeat")
+    told = capfd.readouterr()
+
+    assert [line["event"] for line in lines_of(told.err)] == ["heartbeat"]
+    assert told.out == told.err
+
+
+def test_a_journal_that_cannot_be_written_is_told_once_with_the_reason_and_once_when_it_can_be_again(
+    tmp_path, capfd, disk
+):
+    logger = JobLogger(tmp_path)
+    logger.open_journal()
+    disk.full = True
+    logger.log_job_start("job")
+    assert [logger.commit(), logger.commit()] == [False, False]
+    disk.full = False
+    assert logger.commit()
+    logger.close()
+    told = [line for line in lines_of(capfd.readouterr().out) if line["component"] == "journal"]
+
+    assert [(line["event"], line["waiting_lines"], line["reason"]) for line in told] == [
+        ("journal_degraded", 1, "No space left on device"),
+        ("journal_recovered", 0, "writable again after: No space left on device"),
+    ]
+
+
 def test_a_log_limit_that_is_raised_twice_is_told_twice_as_it_was_given(tmp_path):
     logger = JobLogger(tmp_path, max_bytes=5000)
     for number in range(100):

@@ -274,7 +274,7 @@ def test_anything_else_is_a_problem_once_it_stood_500_ms(
 
 def test_file_that_may_not_be_read_is_a_problem(inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, "x.json", RUN)
-    fail_to_open(monkeypatch, errno.EACCES)  # by a stand-in, as root may read everything
+    fail(monkeypatch, "open", errno.EACCES)  # by a stand-in, as root may read everything
 
     assert "may read" in (only(standing(inbox)).problem or "")
 
@@ -284,7 +284,7 @@ def test_file_is_no_problem_while_this_process_has_no_descriptors_left(
 ) -> None:
     write(folder, "x.json", RUN)
     with monkeypatch.context() as patch:
-        fail_to_open(patch, errno.EMFILE)
+        fail(patch, "open", errno.EMFILE)
         assert standing(inbox) == []
         assert inbox.due_again() == pytest.approx(10.5)
         assert inbox.present is None
@@ -292,11 +292,11 @@ def test_file_is_no_problem_while_this_process_has_no_descriptors_left(
     assert only(inbox.look((), 10.5)).problem is None
 
 
-def fail_to_open(patch: pytest.MonkeyPatch, number: int) -> None:
+def fail(patch: pytest.MonkeyPatch, call: str, number: int) -> None:
     def refuse(*_: object, **__: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    patch.setattr("sidecar.files.os.open", refuse)
+    patch.setattr(os, call, refuse)
 
 
 def test_half_written_document_becomes_the_request_that_it_is_in_the_end(inbox: Inbox, folder: Path) -> None:
@@ -483,14 +483,15 @@ def test_listing_error_forgets_nothing(inbox: Inbox, folder: Path) -> None:
     assert inbox.look(None, 2) == []
 
 
+@pytest.mark.parametrize("call", ["open", "lstat"])
 def test_listing_that_could_not_judge_a_file_changes_no_presence(
-    inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch
+    inbox: Inbox, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     write(folder, "a.json", RUN)
     inbox.look(None, 0)
     write(folder, "b.json", {**RUN, "request_id": "two"})
     with monkeypatch.context() as patch:
-        fail_to_open(patch, errno.EIO)
+        fail(patch, call, errno.EIO)
         inbox.look(None, 1)
     before = inbox.present
     inbox.look(None, 2)

@@ -99,16 +99,23 @@ def test_a_file_that_is_not_like_a_new_one_is_removed(spares, directory, tmp_pat
     assert not os.path.lexists(tmp_path / "job" / "one")
 
 
-def test_a_spare_that_somebody_wrote_in_or_removed_is_passed_over(spares, directory, tmp_path):
-    for name in ("one", "two"):
-        make(spares, directory, name)
-    for name in ("one", "two"):
-        spares.put_away(name, directory)
-    written, removed = left(tmp_path)
-    (tmp_path / ".spare" / written).write_bytes(b"x")
-    (tmp_path / ".spare" / removed).unlink()
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        lambda spare: spare.write_bytes(b"x"),
+        lambda spare: spare.chmod(0o666),
+        lambda spare: os.link(spare, f"{spare}.too"),
+        lambda spare: spare.unlink(),
+    ],
+    ids=["written", "opened to all", "linked", "removed"],
+)
+def test_a_spare_that_somebody_meddled_with_is_passed_over(spares, directory, tmp_path, meddle):
+    first = make(spares, directory, "one")
+    spares.put_away("one", directory)
+    meddle(tmp_path / ".spare" / left(tmp_path)[0])
+    second = make(spares, directory, "two")
 
-    assert make(spares, directory, "three").st_size == 0
+    assert (second.st_size, second.st_nlink, second.st_mode) == (0, 1, first.st_mode)
 
 
 def test_a_spare_that_became_a_fifo_is_passed_over(spares, directory, tmp_path):

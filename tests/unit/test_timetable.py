@@ -28,6 +28,18 @@ def test_timetable_gives_each_start_once():
     assert table.take_due(NOON, 99) == []
 
 
+def test_timetable_gives_no_more_than_it_is_asked_for_and_keeps_the_rest():
+    table = Timetable()
+    for number in range(5):
+        table.plan(f"job{number}", NOON, NOON)
+
+    assert [[entry.job_name for entry in table.take_due(NOON, 2)] for _ in range(3)] == [
+        ["job0", "job1"],
+        ["job2", "job3"],
+        ["job4"],
+    ]
+
+
 def test_timetable_forgets_the_old_plan_when_a_job_is_planned_anew():
     table = Timetable()
     table.plan("job", NOON, NOON)
@@ -63,6 +75,17 @@ def test_timetable_does_not_grow_when_one_job_is_planned_again_and_again():
 
     assert len(table._heap) < 100
     assert table.next_at() == NOON + timedelta(minutes=9_999)
+
+
+def test_timetable_keeps_the_due_order_when_it_forgets_many_old_plans():
+    table = Timetable()
+    for minute in range(300, 0, -1):
+        for job in range(3):
+            table.plan(f"job{job}", NOON, NOON + timedelta(minutes=minute, seconds=-job))
+    first, second, third = (NOON + timedelta(minutes=1, seconds=-job) for job in (2, 1, 0))
+
+    assert table.next_at() == first
+    assert [entry.at for entry in table.take_due(LATER, 99)] == [first, second, third]
 
 
 def test_timetable_counts_what_is_due_together():
