@@ -107,7 +107,7 @@ class Agenda:
         if self._ledger.jobs.pop(name, None) is not None:
             self._logger.record_jobs([name])
 
-    def step(self, now: datetime, most: int, *, ahead: bool = False) -> bool:
+    def step(self, now: datetime, most: int, *, ahead: bool) -> bool:
         """Begin, skip or miss what is due at `now`, at most so many jobs; return whether there may be more.
 
         With `ahead`, `now` is still to come: what would not simply begin is left for then. `plan` must follow, after

@@ -1,6 +1,9 @@
 """Schedules go on while the journal cannot be written: what has to wait for it is in nobody's way."""
 
+import asyncio
 from datetime import timedelta
+
+import pytest
 
 from tests.harness import NOON, play
 
@@ -228,6 +231,48 @@ def test_a_held_run_does_not_keep_the_scheduler_from_stopping(tmp_path, disk):
 
     assert ends(world) == [("schedule", "failure"), ("retry", "interrupted")]
     assert_each_start_has_one_end(world)
+
+
+def test_what_a_run_printed_stays_in_its_files_until_its_end_is_on_disk(tmp_path, disk):
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        output = world.logs / "output" / "job"
+        disk.full = True
+        await world.finish(world.running[0], output=b"printed")
+        assert [path.stat().st_size for path in sorted(output.iterdir())] == [0, 7]
+        disk.full = False
+        await world.step()
+        assert list(output.iterdir()) == []
+
+    assert [line["stdout"] for line in play(tmp_path, story).lines("job_complete")] == ["printed"]
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_run_that_was_decided_in_the_pass_of_a_crash_is_begun_if_that_can_be_written(tmp_path, disk, is_full):
+    async def story(world):
+        def fail(now):
+            raise OverflowError("date value out of range")
+
+        world.job(schedule="0 0 1 1 *")
+        await world.boot()
+        world.scheduler.runs.step = fail
+        disk.full = is_full
+        world.request()
+        world.scheduler.rescan()
+        working = asyncio.create_task(world.scheduler.start())
+        while not (working.done() or world.target.processes):
+            await asyncio.sleep(0.01)
+        assert (world.target.processes == {}) == is_full
+        for process in world.target.processes.values():
+            process.finish()
+        await working
+
+    world = play(tmp_path, story)
+
+    assert [line["status"] for line in world.lines("job_complete")] == [] if is_full else ["success"]
+    assert len(world.main_lines("scheduler_stopped")) == 1
 
 
 def test_removing_a_job_ends_its_held_run(tmp_path, disk):
