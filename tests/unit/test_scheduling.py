@@ -8,8 +8,10 @@ from datetime import datetime, timedelta
 import pytest
 
 from sidecar import health
+from sidecar.executor import MOST_HOLDING
 from sidecar.model import Status
 from sidecar.output import Outputs
+from sidecar.policy import MOST_AHEAD, lead
 from sidecar.scheduler import EX_OK, EX_SOFTWARE, FIRST_SLICE
 from tests.harness import NOON, REFUSED_COMMAND, play
 
@@ -84,6 +86,24 @@ def test_what_is_due_in_a_moment_is_on_disk_ahead_and_starts_at_its_instant(tmp_
     assert start["timestamp"] == at(NOON + HOUR - timedelta(milliseconds=1.5))
 
 
+def test_sleeps_that_end_late_by_a_thousandth_of_their_length_leave_the_time_that_is_needed_ahead(tmp_path):
+    async def story(world):
+        world.job()
+        await world.boot()
+        world.clock.advance(HOUR.total_seconds() - 0.9)
+        await world.step()
+        sleeps = 0
+        while (wait := world.scheduler._seconds_to_wait()) > 0:
+            world.clock.advance(1.001 * wait)
+            sleeps += 1
+
+        late = world.clock.now() - (NOON + HOUR - lead(1))
+        assert timedelta(0) <= late < timedelta(milliseconds=0.1)
+        assert sleeps < 5
+
+    play(tmp_path, story)
+
+
 def test_no_start_waits_for_output_files_that_take_longer_than_there_is_time_ahead(tmp_path, monkeypatch):
     async def story(world):
         for number in range(10):
@@ -109,6 +129,55 @@ def test_no_start_waits_for_output_files_that_take_longer_than_there_is_time_ahe
     play(tmp_path, story)
 
 
+def test_of_more_runs_than_are_decided_ahead_the_first_are_prepared_and_none_starts_before_its_instant(
+    tmp_path, monkeypatch
+):
+    async def story(world):
+        for number in range(2 * MOST_AHEAD):
+            world.job(f"job{number}")
+        await world.boot()
+        opened = []
+
+        def sleep(seconds):
+            assert world.target.processes == {}
+            opened.append(len(list((world.logs / "output").glob("job*/*"))))
+            world.clock.advance(seconds)
+
+        monkeypatch.setattr("time.sleep", sleep)
+        world.clock.advance(HOUR.total_seconds() - 0.001)
+        working = asyncio.create_task(world.scheduler.loop())
+        await world._turn()
+        working.cancel()
+
+        assert opened == [2 * MOST_HOLDING]
+        assert len(world.target.processes) == MOST_AHEAD
+
+    world = play(tmp_path, story, max_concurrent_runs=MOST_AHEAD)
+
+    assert [len(world.lines(event)) for event in ("job_start", "job_queued")] == [MOST_AHEAD, MOST_AHEAD]
+
+
+def test_a_run_that_is_cancelled_before_its_instant_comes_leaves_no_output_file_open(tmp_path):
+    async def story(world):
+        world.job("timed")
+        world.job("asked", schedule="0 0 1 1 *")
+        await world.boot()
+        world.clock.advance(HOUR.total_seconds() - 0.001)
+        world.request("1.json", job_name="asked")
+        world.request("2.json", action="cancel", job_name="asked")
+        await world.step()
+        (timed,) = world.running
+        await world.finish(timed)
+
+        links = [f"/proc/self/fd/{descriptor}" for descriptor in os.listdir("/proc/self/fd")]
+        open_files = [os.readlink(link) for link in links if os.path.lexists(link)]
+        assert [file for file in open_files if file.startswith(str(world.logs / "output"))] == []
+
+    ends = play(tmp_path, story).lines("job_complete")
+
+    assert [(line["job_name"], line["status"]) for line in ends] == [("asked", "cancelled"), ("timed", "success")]
+
+
 @pytest.mark.parametrize("policy", ["forbid", "replace", "allow"])
 def test_what_would_not_begin_at_once_is_decided_at_its_instant(tmp_path, policy):
     async def story(world):
@@ -123,7 +192,7 @@ def test_what_would_not_begin_at_once_is_decided_at_its_instant(tmp_path, policy
         await world.finish(first)
         await world.at(NOON + 2 * MINUTE)
 
-    world = play(tmp_path, story, max_concurrent_runs=1)
+    world = play(tmp_path, story)
 
     assert world.names() == ["job_start", "job_complete", "job_start"]
     assert [line["start_time"] for line in world.lines("job_start")] == [at(NOON + MINUTE), at(NOON + 2 * MINUTE)]
@@ -375,6 +444,29 @@ def test_a_scheduled_run_that_is_still_queued_at_its_deadline_is_missed(tmp_path
 
     queued, missed = world.lines("job_queued")[0], world.lines("job_missed")[0]
     assert (missed["run_id"], missed["reason"]) == (queued["run_id"], "past_deadline")
+
+
+@pytest.mark.parametrize(("is_requested", "seconds", "reason"), [(False, 62, "past_deadline"), (True, 3601, "expired")])
+def test_a_place_that_becomes_free_too_late_for_who_waits_for_it_starts_nothing(
+    tmp_path, is_requested, seconds, reason
+):
+    async def story(world):
+        world.job("long", schedule="0 13 * * *")
+        world.job("waits", "0 0 1 1 *" if is_requested else "0 13 * * *", starting_deadline_seconds=60)
+        await world.boot()
+        await world.at(NOON + HOUR)
+        if is_requested:
+            world.request(job_name="waits")
+            await world.step()
+        world.target.processes[world.running[0]].finish()
+        await world._turn()
+        world.clock.advance(seconds)
+        await world.step()
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    assert [line["reason"] for line in world.lines("job_skipped", "job_missed")] == [reason]
+    assert [line["job_name"] for line in world.lines("job_start")] == ["long"]
 
 
 def test_a_queued_run_counts_as_running_for_forbid(tmp_path):
@@ -1111,6 +1203,23 @@ def test_a_retry_does_not_end_a_run_that_was_requested_meanwhile(tmp_path, polic
     assert [line["reason"] for line in world.lines("job_skipped")] == [reason]
 
 
+def test_a_retry_that_the_scheduler_comes_to_after_its_deadline_is_missed(tmp_path):
+    async def story(world):
+        retries = {"initial_delay_seconds": 5}
+        world.job(schedule="0 0 1 1 *", retries=retries, starting_deadline_seconds=60)
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        world.clock.advance(5 + 61)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [(line["run_id"][-2:], line["reason"]) for line in world.lines("job_missed")] == [("-2", "past_deadline")]
+    assert len(world.lines("job_start")) == 1
+
+
 def test_superseded_retries_do_not_pile_up(tmp_path):
     async def story(world):
         world.job(schedule="* * * * *", retries={"initial_delay_seconds": 10**9, "max_delay_seconds": 10**9})
@@ -1140,6 +1249,36 @@ def test_disabling_a_job_ends_its_pending_retry(tmp_path):
 
     assert [line["reason"] for line in world.lines("job_skipped")] == ["disabled"]
     assert len(world.lines("job_start")) == 1
+
+
+@pytest.mark.parametrize(("how", "reason"), [("disable", "disabled"), ("remove", "removed")])
+def test_disabling_or_removing_a_job_while_the_scheduler_is_down_ends_what_waits_of_it(tmp_path, how, reason):
+    async def story(world):
+        world.job("full", schedule="0 0 1 1 *")
+        for name in ("retried", "queued"):
+            world.job(name, schedule="0 0 1 1 *", retries={"initial_delay_seconds": 5})
+        await world.boot()
+        world.request("1.json", job_name="retried")
+        await world.step()
+        await world.finish(world.running[0], exit_code=1)
+        world.request("2.json", job_name="full")
+        await world.step()
+        world.request("3.json", job_name="queued")
+        await world.step()
+        for name in ("retried", "queued"):
+            if how == "disable":
+                world.job(name, schedule="0 0 1 1 *", enabled=False)
+            else:
+                world.remove_job(name)
+        await world.boot()
+        world.clock.advance(6)
+        await world.step()
+
+    world = play(tmp_path, story, max_concurrent_runs=1)
+
+    skipped = [(line["job_name"], line["reason"]) for line in world.lines("job_skipped")]
+    assert sorted(skipped) == [("queued", reason), ("retried", reason)]
+    assert [line["job_name"] for line in world.lines("job_start")] == ["retried", "full"]
 
 
 def test_a_pause_holds_retries_and_they_start_when_it_ends(tmp_path):
@@ -1234,6 +1373,7 @@ def test_only_where_runs_may_not_overlap_a_time_waits_for_the_end_of_what_a_cras
         world.clock.advance(1)
         await world.step()
         assert (world.running == [left]) == waits
+        assert world.scheduler._seconds_to_wait() > 0
         world.leftovers_gone.set()
         await world.step()
         world.clock.advance(0.1)
@@ -1344,6 +1484,7 @@ def test_a_hint_while_the_jobs_directory_is_away_changes_nothing(tmp_path):
         world.jobs.rename(away)
         world.scheduler._intake._definitions = {"job.json"}
         world.scheduler.step()
+        assert len(world.main_lines("config_error")) == 1
         await world.step()
         assert list(world.scheduler.catalog.jobs) == ["job"]
         away.rename(world.jobs)
@@ -1412,6 +1553,21 @@ def test_a_retry_that_comes_due_while_draining_does_not_keep_the_loop_busy(tmp_p
         await world.step()
 
         assert world.scheduler._seconds_to_wait() > 0
+
+    play(tmp_path, story)
+
+
+def test_a_scheduler_that_has_stopped_is_not_taken_for_one_that_works(tmp_path):
+    async def story(world):
+        await world.boot()
+        working = asyncio.create_task(world.scheduler.start())
+        world.clock.advance(31)
+        await world._turn()
+        assert health.problem(world.logs) is None
+        world.scheduler.shutdown()
+        await working
+
+        assert health.problem(world.logs) is not None
 
     play(tmp_path, story)
 
@@ -1503,6 +1659,41 @@ def test_a_crash_whose_cause_lasts_leaves_the_runs_to_end_with_their_lines(tmp_p
     assert [line["status"] for line in world.lines("job_complete")] == ["success"]
     assert len(world.main_lines("scheduler_crashed")) == 2
     assert world.main_lines("scheduler_stopped")
+
+
+@pytest.mark.parametrize("context", [{"message": "odd"}, {"message": "odd", "exception": ValueError("odd")}])
+def test_what_the_event_loop_complains_of_is_a_crash(tmp_path, context):
+    async def story(world):
+        await world.boot()
+        working = asyncio.create_task(world.scheduler.start())
+        await world._turn()
+        asyncio.get_running_loop().call_exception_handler(context)
+        await working
+
+        assert world.scheduler.exit_code == EX_SOFTWARE
+
+    (crash,) = play(tmp_path, story).main_lines("scheduler_crashed")
+    assert crash["reason"] == repr(context.get("exception", RuntimeError("odd")))
+
+
+def test_an_error_at_the_end_of_the_very_last_run_is_told_too(tmp_path):
+    async def story(world):
+        def fail(result):
+            raise OverflowError("date value out of range")
+
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        world.scheduler._outputs.settle = fail
+        working = asyncio.create_task(world.scheduler.start())
+        await world._turn()
+        world.scheduler.shutdown()
+        world.target.processes[world.running[0]].finish()
+        await working
+
+        assert world.scheduler.exit_code == EX_SOFTWARE
+
+    assert len(play(tmp_path, story).main_lines("scheduler_crashed")) == 1
 
 
 def test_a_sweep_of_old_output_that_fails_is_tried_again_and_no_crash(tmp_path):
