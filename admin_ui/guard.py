@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from admin_ui.audit import AuditLog
@@ -124,6 +124,10 @@ class Guard:
         if route is None:
             raise Refused(refusal(visitor, 404, "Not found", "There is nothing at this address."))
         await self._check_origin(scope, visitor, user)
+        if route.kind is Kind.PAGE and scope["path"] == self._settings.root_path:
+            # From there the page's own links, which are relative, would lead out of the sub-path.
+            query = scope.get("query_string", b"").decode("latin-1")
+            raise Refused(RedirectResponse(f"{self._settings.root_path}/" + (f"?{query}" if query else "")))
         if scope["method"] not in SAFE_METHODS:
             body = await self._whole_body(receive, route.max_body, visitor)
             receive = _replayed(body, receive)

@@ -616,6 +616,15 @@ def test_below_a_root_path_both_kinds_of_proxy_work(tmp_path):
     assert browser(app).get("/ops/healthz").text == browser(app).get("/healthz").text == "ok"
 
 
+def test_the_page_of_a_sub_path_is_below_it_as_its_links_are_relative(tmp_path):
+    app = app_in(tmp_path, root_path="/ops")
+    answer = browser(app, **ANNA).get("/ops?view=logs&run=r1")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/ops/?view=logs&run=r1")
+    assert browser(app, **ANNA).get("/ops/").status_code == browser(app, **ANNA).get("/").status_code == 200
+    assert browser(app).get("/ops").status_code == 401
+
+
 def test_nobody_is_told_where_to_sign_in(app):
     page = browser(app).get("/", headers=AS_A_PAGE)
     assert page.status_code == 401 and "Sign in to the application first" in page.text
