@@ -170,16 +170,16 @@ class Ledger:
     def _queued(self, line: Mapping[str, Any]) -> None:
         run = _run_of(line, since=from_iso(line["timestamp"]))
         self.retries.discard(run.run_id)
+        self._handled_by(run)
         if run.run_id not in self.pending:
             self.pending.add(run)
-        self._handled_by(run)
 
     def _started(self, line: Mapping[str, Any]) -> None:
         run = _run_of(line, since=from_iso(line["start_time"]))
+        self._handled_by(run)
         self.retries.discard(run.run_id)
         self.pending.discard(run.run_id)
         self.open.add(run)
-        self._handled_by(run)
 
     def _completed(self, line: Mapping[str, Any]) -> None:
         self._closed(line["run_id"])
@@ -198,7 +198,12 @@ class Ledger:
         self.cancelled.discard(run_id)
 
     def _handled_by(self, run: Run) -> None:
-        if run.trigger in TIMED and run.scheduled_time is not None:
+        """Account for the scheduled time of a run, by the first line that tells of it.
+
+        Not by a later one: schedules may have begun anew meanwhile, by a clock that was put back far behind that time.
+        """
+        is_known = run.run_id in self.pending or run.run_id in self.open
+        if run.trigger in TIMED and run.scheduled_time is not None and not is_known:
             self._raise_handled(run.job_name, run.scheduled_time)
 
     def _raise_handled(self, job_name: str, scheduled_time: datetime) -> None:

@@ -928,6 +928,25 @@ def test_a_clock_that_goes_back_by_more_begins_every_schedule_anew(tmp_path):
     assert world.main_lines("clock_jump")[0]["reanchored"]
 
 
+def test_a_run_that_was_queued_before_schedules_began_anew_takes_no_time_from_them(tmp_path):
+    async def story(world):
+        world.job("long", schedule="0 0 1 1 *")
+        world.job()
+        await world.boot()
+        world.request(job_name="long")
+        await world.step()
+        await world.at(NOON + HOUR)
+        world.clock.set_wall(NOON - 24 * HOUR)
+        await world.step()
+        for hours in (24, 23, 22):
+            await world.finish(world.running[0])
+            await world.at(NOON - hours * HOUR)
+
+    starts = play(tmp_path, story, max_concurrent_runs=1).lines("job_start")[1:]
+
+    assert [line["scheduled_time"] for line in starts] == [at(NOON + hours * HOUR) for hours in (1, -23, -22)]
+
+
 def test_the_last_small_step_beyond_three_hours_begins_every_schedule_anew(tmp_path):
     async def story(world):
         world.job(schedule="*/10 * * * *")
