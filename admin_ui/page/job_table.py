@@ -261,9 +261,18 @@ def _next(row: JobRow, overview: Overview) -> Html:
         moment(row.next.at, relative=False, zone=row.next.zone),
         f", up to {duration(jitter)} later" if jitter else "",
     )
-    if overview.paused_since:
-        return html('<span class="warn">paused</span>{}', absolute)
+    held = _held_by(overview)
+    if held:
+        return html('<span class="warn">{}</span>{}', held, absolute)
     return moment(row.next.at, zone=row.next.zone) + absolute
+
+
+def _held_by(overview: Overview) -> str:
+    """Return what keeps all jobs from starting by their schedule now; nothing if nothing does."""
+    status = overview.scheduler.status
+    if status != "alive":
+        return "no scheduler" if status == "unknown" else f"scheduler {status}"
+    return "paused" if overview.paused_since else ""
 
 
 def _schedule(row: JobRow, overview: Overview) -> Html:

@@ -216,6 +216,24 @@ def test_a_row_says_the_next_run_relative_and_absolute_in_the_zone_of_the_job():
     )
 
 
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ("stopping", "scheduler stopping"),
+        ("stopped", "scheduler stopped"),
+        ("crashed", "scheduler crashed"),
+        ("silent", "scheduler silent"),
+        ("unknown", "no scheduler"),
+    ],
+)
+def test_no_next_run_is_counted_down_to_while_no_scheduler_starts_it(status, told):
+    coming = [Upcoming(job_name="a", at=NOON, zone="UTC")]
+    found = shown(seen(job("a"), upcoming=coming, scheduler={"status": status}, paused_since=NOON))
+
+    assert f"{told} 2026-11-25 12:00:00 UTC" in text(found)
+    assert "data-relative" not in found
+
+
 def test_a_row_says_by_how_much_jitter_may_delay_the_next_run():
     coming = Upcoming(job_name="a", at=NOON, zone="UTC")
     spread, exact = (shown(seen(job("a", jitter_seconds=each), upcoming=[coming])) for each in (600, 0))
