@@ -117,6 +117,23 @@ def test_who_has_gone_on_is_not_taken_away_by_the_answer_to_an_action(visit, sch
     assert "view=edit" in page.url
 
 
+def test_a_late_answer_takes_the_focus_from_nobody_who_has_gone_on(visit):
+    page = visit().open("/?view=jobs&sort=job")
+    row = page.locator('#jobs-table tr[data-job="backup-db"]')
+    page.evaluate(HOLD_BACK, "job=backup-db")
+    row.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("window.held")
+    page.keyboard.press("/")
+    page.keyboard.type("v")
+    page.evaluate("window.release()")
+    expect(page.locator("#jobs-chosen b")).to_have_text("backup-db")
+    page.keyboard.type("ac")
+
+    expect(page.locator("#jobs-find input")).to_be_focused()
+    expect(page.locator("#jobs-find input")).to_have_value("vac")
+
+
 def test_an_action_that_is_never_answered_is_told_so(visit, scheduler):
     scheduler.job("never-answered", "true")
     anna = visit()

@@ -323,6 +323,23 @@ def test_two_admins_on_one_job_the_second_sees_both_versions_and_nothing_is_lost
     assert written(scheduler, "form-two")["command"] == "echo ben"
 
 
+def test_no_key_saves_the_form_behind_a_question(visit, scheduler, admin):
+    scheduler.job("form-behind", "echo first")
+    page = visit().open("/?view=edit&job=form-behind")
+    fill(page, "edit", command="echo not yet")
+    page.evaluate("void jobs.ask('Sure?', 'Nothing happens.', 'Do')")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    fill(page, "edit", command="echo now")
+    save(page)
+    expect(page.locator("#jobs-said")).to_contain_text("jobs/form-behind.json written")
+    wait_for(lambda: written(scheduler, "form-behind")["command"] == "echo now", "the save")
+
+    saves = [line for line in admin.audit() if line["job_name"] == "form-behind" and line["event"] == "requested"]
+    assert len(saves) == 1
+
+
 def test_after_a_conflict_the_newer_version_can_be_loaded(visit, scheduler):
     scheduler.job("form-newer", "echo first")
     page = visit().open("/?view=edit&job=form-newer")

@@ -240,6 +240,14 @@ def test_one_key_shows_the_log_of_the_job_that_failed_last(visit_own):
     assert "view=logs&run=" in page.url
 
 
+def test_that_key_works_from_another_view_too(visit_own):
+    page = visit_own().open("/?view=history")
+    expect(page.locator("#jobs-history-rows tr").first).to_be_visible()
+    page.keyboard.press("f")
+    expect(page).to_have_url(re.compile("view=logs&run="))
+    expect(page.locator("#jobs-logs .run.over")).to_be_visible()
+
+
 def test_every_action_is_in_reach_of_the_keyboard(visit_own):
     """UI.md 20: the arrows move, Enter selects and leads to the bar, Escape leads back to the row."""
     page = visit_own().open("/?view=jobs&sort=job")
@@ -279,6 +287,7 @@ def test_a_run_is_confirmed_acknowledged_followed_and_told(scheduler, admin, vis
     page.click("#jobs-run")
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("Run run-me now?")
+    expect(dialog).to_have_accessible_description("It starts at once, beside its schedule.")
     expect(dialog.locator("button", has_text="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)

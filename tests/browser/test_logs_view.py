@@ -269,6 +269,23 @@ def test_run_again_leads_to_the_new_run_which_says_who_asked(visit, scheduler):
     expect(page.locator("#jobs-logs-head .run")).to_have_attribute("data-run", first)
 
 
+def test_the_end_key_leads_to_the_end_of_the_list_of_runs_too(visit):
+    page = visit(viewport={"width": 1000, "height": 300}).open("/?view=logs")
+    expect(page.locator("#jobs-logs-entries tbody tr").nth(5)).to_be_attached()
+    page.keyboard.press("End")
+    page.wait_for_function("scrollY > 0")
+
+
+def test_a_key_that_is_held_counts_once(visit, scheduler):
+    page = visit().open(f"/?view=logs&run={run_of(scheduler, 'import-orders')}")
+    wrap = page.locator("#jobs-logs-wrap")
+    expect(wrap).to_have_attribute("aria-pressed", "true")
+    for _ in range(2):
+        page.keyboard.down("w")
+    page.keyboard.up("w")
+    expect(wrap).to_have_attribute("aria-pressed", "false")
+
+
 def test_keys_show_errors_only_unwrap_and_download(visit, scheduler):
     """UI.md 14 and 20."""
     page = visit().open(f"/?view=logs&run={run_of(scheduler, 'import-orders')}")

@@ -139,6 +139,34 @@ def test_a_question_mark_lists_the_keys_and_escape_gives_the_focus_back(visit):
     expect(page.locator("#jobs-history")).to_be_visible()
 
 
+def test_keys_of_one_letter_can_be_turned_off_and_the_others_stay(visit):
+    """WCAG 2.1.4."""
+    page = visit().open("/?view=jobs&job=backup-db")
+    expect(page.locator("#jobs-chosen b")).to_be_visible()
+    page.click("#jobs-help")
+    page.get_by_label("Keys of one character are on").uncheck()
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog")).to_have_count(0)
+    page.keyboard.press("h")
+    page.keyboard.press("Escape")
+    expect(page.locator("#jobs-chosen b")).to_have_count(0)
+    expect(page.locator("#jobs-jobs")).to_be_visible()
+    page.click("#jobs-help")
+    page.get_by_label("Keys of one character are on").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("h")
+    expect(page.locator("#jobs-history")).to_be_visible()
+
+
+def test_a_click_beside_the_list_of_keys_closes_it(visit):
+    page = visit().open("/")
+    page.click("#jobs-help")
+    expect(page.locator("dialog")).to_be_visible()
+    page.wait_for_timeout(600)  # a second click before that belongs to the first one
+    page.mouse.click(5, 5)
+    expect(page.locator("dialog")).to_have_count(0)
+
+
 def test_the_page_follows_the_system_from_light_to_dark(visit):
     light, dark = visit(color_scheme="light").open("/"), visit(color_scheme="dark").open("/")
     colours = [page.evaluate("getComputedStyle(document.body).backgroundColor") for page in (light, dark)]

@@ -1,4 +1,4 @@
-/* Dialogs: above everything else until they are closed, and then the focus is where it was. */
+/* Dialogs: above everything else until they are closed, and then the focus is where it was. A click beside one closes it. */
 (() => {
   const { element } = jobs;
 
@@ -17,6 +17,8 @@
       // This event comes late: the browser has given the focus back, and a next key may have led it elsewhere since.
       if (before && before.isConnected && document.activeElement === document.body) before.focus();
     });
+    const opened = performance.now(); // the second click of a double click lands beside it
+    dialog.addEventListener("click", ({ target }) => target === dialog && performance.now() - opened > 500 && dialog.close());
     dialog.showModal();
   };
   // Resolves to whether the person agreed. Enter on Cancel, Esc and a click beside it all mean no.
@@ -24,18 +26,17 @@
     new Promise((resolve) => {
       const cancel = element("button", { type: "button", textContent: "Cancel", autofocus: true });
       const agree = element("button", { type: "button", className: danger ? "do danger" : "do", textContent: word });
-      const dialog = dialogOf(title, element("p", { textContent: text }),
-        element("div", { className: "buttons" }, cancel, agree));
+      const effect = element("p", { id: "jobs-dialog-text", textContent: text });
+      const dialog = dialogOf(title, effect, element("div", { className: "buttons" }, cancel, agree));
+      dialog.setAttribute("aria-describedby", effect.id);
       cancel.onclick = () => dialog.close();
       agree.onclick = () => dialog.close("agreed");
-      const opened = performance.now(); // the second click of a double click lands beside it
-      dialog.onclick = (event) => event.target === dialog && performance.now() - opened > 500 && dialog.close();
       dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
       show(dialog);
     });
-  const tell = (title, content) => {
-    const close = element("button", { type: "button", textContent: "Close" });
-    const dialog = dialogOf(title, content, element("div", { className: "buttons" }, close));
+  const tell = (title, ...content) => {
+    const close = element("button", { type: "button", textContent: "Close", autofocus: true });
+    const dialog = dialogOf(title, ...content, element("div", { className: "buttons" }, close));
     close.onclick = () => dialog.close();
     show(dialog);
   };

@@ -192,11 +192,6 @@ jobs.form = (() => {
     input.dispatchEvent(new Event("input", { bubbles: true }));
     input.focus();
   });
-  document.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.repeat || !(event.ctrlKey || event.metaKey) || !current()) return;
-    event.preventDefault();
-    save();
-  });
   jobs.key("Ctrl+Enter", "save the form", save);
 
   const choose = (name) => name && jobs.go(`?view=edit&job=${encodeURIComponent(name)}`);

@@ -33,9 +33,10 @@
   };
   jobs.touch(() => {
     if (!focusBar || !chosen() || chosen().dataset.job !== focusBar) return;
-    focusBar = "";
     const first = document.querySelector("#jobs-actions button:enabled");
-    if (first) first.focus();
+    const row = document.activeElement.closest("#jobs-table tr[data-job]");
+    if (first && row && row.dataset.job === focusBar) first.focus(); // else somebody is elsewhere by now
+    focusBar = "";
   });
   document.addEventListener("click", (event) => {
     const proxy = event.target.closest("[data-click]");
@@ -56,10 +57,20 @@
   });
 
   const inView = () => jobs.view() === "jobs";
+  // Which one that is, only this view knows, and from elsewhere only once it is filled.
+  let wantsFailed = false;
   jobs.key("f", "the log of the job that failed last", () => {
-    const link = document.querySelector('#jobs-alarm .bad a[href*="run="]');
-    if (link) jobs.go(link.getAttribute("href"));
+    wantsFailed = true;
+    if (inView()) showFailed();
+    else jobs.go("?view=jobs");
   });
+  const showFailed = () => {
+    if (!wantsFailed || jobs.filling()) return;
+    wantsFailed = false;
+    const link = inView() && document.querySelector('#jobs-alarm .bad a[href*="run="]');
+    if (link) jobs.go(link.getAttribute("href"));
+  };
+  jobs.touch(showFailed);
   jobs.key("/", "find a job", () => {
     if (!inView()) jobs.go("?view=jobs");
     jobs.byId("jobs-find").querySelector("input").focus();

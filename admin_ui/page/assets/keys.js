@@ -1,22 +1,28 @@
-/* Keys: one letter each, never while somebody types. */
+/* Keys: one letter each, never while somebody types; with Ctrl also then. */
 (() => {
   const { byId, element, go, lookAgain, tell } = jobs;
 
   const keys = new Map();
   const key = (letter, help, act) => keys.set(letter, { help, act });
+  // Who speaks to the computer, or has unsteady hands, can do without those of one letter.
+  const areOn = () => localStorage.getItem("jobs-keys") !== "off";
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    const found = keys.get(event.key);
-    const isOurs = document.querySelector("#jobs.alone") || (event.target.closest && event.target.closest("#jobs"));
-    if (!found || !isOurs || !byId("jobs-go")) return;
+    const withCtrl = event.ctrlKey || event.metaKey;
+    const found = keys.get(withCtrl ? `Ctrl+${event.key}` : event.key);
+    if (!found || event.altKey || event.repeat || document.querySelector("dialog[open]") || !byId("jobs-go")) return;
+    const isAt = (place) => event.target.closest && event.target.closest(place);
+    const isTyping = isAt("input, textarea, select, [contenteditable]");
+    const isOurs = document.querySelector("#jobs.alone") || isAt("#jobs");
+    if (!isOurs || (isTyping && !withCtrl) || (event.key.length === 1 && !areOn())) return;
     event.preventDefault();
     found.act();
   });
   const help = () => {
     const rows = [...keys].map(([letter, { help: text }]) =>
       [element("dt", { textContent: letter }), element("dd", { textContent: text })]);
-    tell("Keys", element("dl", {}, ...rows.flat()));
+    const box = element("input", { type: "checkbox", checked: areOn() });
+    box.onchange = () => localStorage.setItem("jobs-keys", box.checked ? "on" : "off");
+    tell("Keys", element("dl", {}, ...rows.flat()), element("label", {}, box, " Keys of one character are on"));
   };
   document.addEventListener("click", ({ target }) => target.id === "jobs-help" && help());
   key("?", "this list", help);

@@ -47,9 +47,9 @@ jobs.logs = (() => {
   const follow = () => {
     const link = document.querySelector("#jobs-logs .paused .follow");
     const panel = document.activeElement.closest("#jobs-logs .log") || document.querySelector("#jobs-logs .log");
-    if (!isHere()) scrollTo(0, document.body.scrollHeight);
-    else if (link) link.click();
-    else if (panel) toTheEnd(panel);
+    if (isHere() && link) link.click();
+    else if (isHere() && panel) toTheEnd(panel);
+    else scrollTo(0, document.documentElement.scrollHeight);
   };
 
   const isWrapped = () => localStorage.getItem("jobs-logs-wrap") !== "off";
