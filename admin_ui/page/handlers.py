@@ -12,9 +12,11 @@ import gradio as gr
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User, get_user_from_request, require_role
 from admin_ui.errors import AdminError, NotAuthorized
-from admin_ui.page.markup import Html, html
+from admin_ui.page.markup import NOTHING, Html, html
 
 log = logging.getLogger(__name__)
+CLOSE = Html('<button type="button" aria-label="Close">&times;</button>')
+"""A good message goes by itself; another one stays until somebody closes it."""
 
 
 class Handlers:
@@ -77,7 +79,8 @@ class Handlers:
 def said(text: str | Html, *, good: bool = True) -> Html:
     """Return a message for the page's place for messages; the same text twice is two messages."""
     kind, role = ("good", "status") if good else ("bad", "alert")
-    return html('<p class="said {}" role="{}" data-id="{}">{}</p>', kind, role, secrets.token_hex(4), text)
+    template = '<p class="said {}" role="{}" data-id="{}">{}{}</p>'
+    return html(template, kind, role, secrets.token_hex(4), text, NOTHING if good else CLOSE)
 
 
 def _unforeseen(function: Callable[..., Any]) -> str:

@@ -134,6 +134,27 @@ def test_a_late_answer_takes_the_focus_from_nobody_who_has_gone_on(visit):
     expect(page.locator("#jobs-find input")).to_have_value("vac")
 
 
+def test_what_is_typed_while_the_next_jobs_form_is_on_its_way_is_no_draft_of_that_job(visit, scheduler):
+    scheduler.job("form-left", "echo left")
+    scheduler.job("form-next", "echo next")
+    page = visit().open("/?view=edit&job=form-left")
+    command = page.locator("#jobs-edit-command textarea")
+    expect(command).to_have_value("echo left")
+    page.evaluate(HOLD_BACK, "view=edit&job=form-next")
+    page.evaluate("jobs.go('?view=edit&job=form-next')")
+    page.wait_for_function("window.held")
+    command.press("End")
+    page.keyboard.type(" typed")
+    page.wait_for_function("JSON.stringify({...sessionStorage}).includes('left typed')")
+    page.evaluate("window.release()")
+
+    expect(page.locator("#jobs-edit-name input")).to_have_value("form-next")
+    expect(command).to_have_value("echo next")
+    expect(page.locator("#jobs-edit-restored p")).to_have_count(0)
+    page.go_back()
+    expect(command).to_have_value("echo left typed")
+
+
 def test_an_action_that_is_never_answered_is_told_so(visit, scheduler):
     scheduler.job("never-answered", "true")
     anna = visit()
@@ -149,9 +170,36 @@ def test_an_action_that_is_never_answered_is_told_so(visit, scheduler):
     page.clock.fast_forward(16_000)
     expect(page.locator(".said.waiting")).to_have_count(0)
     expect(page.locator("body > .said.bad")).to_contain_text("never-answered: no answer")
-    page.locator("body > .said.bad").click()
-    expect(page.locator("body > .said.bad")).to_have_count(0)
+    page.locator("body > .said.bad").get_by_role("button", name="Close").click()
+    expect(page.locator("body > .said.bad")).to_be_hidden()
     page.unroute_all()
+
+
+def test_a_save_that_is_never_answered_is_told_so(visit, scheduler):
+    scheduler.job("never-saved", "echo first")
+    anna = visit()
+    anna.page.clock.install()
+    page = anna.open("/?view=edit&job=never-saved")
+    command = page.locator("#jobs-edit-command textarea")
+    expect(command).to_have_value("echo first")
+    command.fill("echo second")
+    page.route(
+        "**/gradio_api/run/predict**",
+        lambda route: None if "echo second" in route.request.post_data else route.fallback(),
+    )
+    page.click("#jobs-edit-save")
+    expect(page.locator(".said.waiting")).to_contain_text("never-saved: asked")
+    page.clock.fast_forward(16_000)
+    expect(page.locator("body > .said.bad")).to_contain_text("never-saved: no answer")
+    page.unroute_all()
+
+
+def test_a_refused_save_is_an_answer(visit):
+    page = visit().open("/?view=new")
+    expect(page.locator("#jobs-new-working-directory input")).not_to_have_value("")
+    page.click("#jobs-new-save")
+    expect(page.locator("#jobs-new-answer .problems")).to_be_visible()
+    expect(page.locator(".said")).to_have_count(0)
 
 
 def test_what_an_address_says_besides_is_no_part_of_what_was_confirmed(visit, scheduler):

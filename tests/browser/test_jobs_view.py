@@ -332,6 +332,8 @@ def test_a_refused_run_says_why_and_is_audited_as_failed(scheduler, admin, visit
     scheduler.job("refuse-me", "true", enabled=False)
     agree(page, "Run now")
     expect(page.locator("#jobs-said")).to_contain_text("the scheduler refused it (disabled)")
+    page.locator("#jobs-said").get_by_role("button", name="Close").press("Enter")
+    expect(page.locator("#jobs-said .said")).to_be_hidden()
     assert "view=jobs" in page.url
     (outcome,) = [line for line in admin.audit() if line["event"] == "outcome" and line["job_name"] == "refuse-me"]
     assert outcome["outcome"] == "failed" and "enabled: false" in outcome["details"]["text"]

@@ -308,3 +308,34 @@ def test_in_a_larger_page_the_section_is_closed_and_takes_only_its_own_links_and
         expect(page.locator("#jobs-table")).to_be_visible()
         anna.context.close()
         anna.check()
+
+
+def test_in_a_larger_page_what_happens_beside_the_section_leaves_a_form_in_it_alone(browser, tmp_path):
+    with Daemon(tmp_path) as scheduler, Admin(tmp_path, "examples.own_page") as admin:
+        scheduler.job("job", "true")
+        before = (scheduler.jobs / "job.json").read_bytes()
+        anna = Visit(browser, admin.url, ANNA)
+        page = anna.page
+        page.goto("/?view=edit&job=job")
+        page.click("text=Job Management")
+        expect(page.locator("#jobs-edit-command textarea")).to_have_value("true")
+        page.click("#jobs-edit-fold button")
+        environment = page.locator("#jobs-edit-environment textarea")
+        environment.fill("TOKEN=hush-hush")
+        page.wait_for_function("Object.keys(sessionStorage).length > 0")
+        page.evaluate("""() => {
+            document.body.prepend(Object.assign(document.createElement("textarea"), { id: "note" }));
+            addEventListener("popstate", () => (window.popped = true));
+        }""")
+        page.evaluate("location.hash = 'terms'")
+        page.wait_for_function("window.popped")
+        page.press("#note", "Control+Enter")
+        page.evaluate("jobs.refresh()")
+        expect(page.locator("#jobs-edit-news [data-version]")).to_have_count(1)
+        stamp = page.locator("#jobs-stamp [data-at]")
+        expect(stamp).not_to_have_attribute("data-at", stamp.get_attribute("data-at") or "")
+
+        expect(environment).to_have_value("TOKEN=hush-hush")
+        assert (scheduler.jobs / "job.json").read_bytes() == before
+        anna.context.close()
+        anna.check()

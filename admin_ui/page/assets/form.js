@@ -10,11 +10,14 @@ jobs.form = (() => {
 
   // Drafts: the values of the inputs, but for the last: the environment may hold secrets.
   let over = null; // the version that is to be written over, after a conflict
-  const key = (view) => `jobs-draft:${view}:${view === "edit" ? jobs.value("job") : ""}`;
+  const held = {}; // by view, the key of what its inputs hold: the address changes before they do
+  const keyOf = (view) => `jobs-draft:${view}:${view === "edit" ? jobs.value("job") : ""}`;
+  const key = (view) => held[view] || keyOf(view);
   const keep = (view, values) => sessionStorage.setItem(key(view), JSON.stringify(values.slice(0, -1)));
   const restored = (view, values) => {
     over = null;
     typed = false;
+    held[view] = keyOf(view);
     const draft = JSON.parse(sessionStorage.getItem(key(view)) || "null");
     const said = (list) => JSON.stringify(list.slice(1));
     if (!draft || draft.length !== values.length - 1 || said(draft) === said(values.slice(0, -1))) {
@@ -56,7 +59,7 @@ jobs.form = (() => {
     const version = over === null ? values[0] : over;
     over = null;
     quietUntil = Date.now() + SETTLES_MS;
-    jobs.actsHere();
+    jobs.asked(values[2] || "The job");
     return [version, ...values.slice(1)];
   };
   const save = () => current() && part(current(), "save").click();
@@ -127,6 +130,7 @@ jobs.form = (() => {
     const answer = part(view, "answer").querySelector("[data-id]");
     if (!answer || answer.dataset.id === answered) return;
     answered = answer.dataset.id;
+    jobs.answered(); // also where no message comes with it
     over = null;
     touched = new Set();
     if ("saved" in answer.dataset) {

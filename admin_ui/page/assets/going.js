@@ -1,6 +1,6 @@
 /* Going elsewhere: by a link, by the Back button, by a filter, or to where an action leads. */
 (() => {
-  const { address, addressWith, byId, open, refresh } = jobs;
+  const { address, addressWith, byId, isOpened, open, refresh } = jobs;
 
   const go = (to) => {
     if (to !== location.search) history.pushState(null, "", to);
@@ -18,7 +18,7 @@
     event.preventDefault();
     go(link.getAttribute("href"));
   });
-  addEventListener("popstate", open);
+  addEventListener("popstate", () => isOpened() || open()); // it also comes when only the part behind a "#" changes
 
   // Gradio calls this with the address that an action leads to; the field is empty again, so that the same one counts.
   // Who has gone on to something else meanwhile stays there.

@@ -16,13 +16,10 @@
   };
   // The server, or something before it, gave no message at all: whether it was done is not known.
   const giveUp = (about) => {
-    const { note } = waiting;
     end();
-    note.className = "said bad";
-    note.setAttribute("role", "alert");
-    note.textContent = `${about}: no answer. Look whether it was done before you ask again.`;
-    note.onclick = () => note.remove();
-    document.body.append(note);
+    const text = `${about}: no answer. Look whether it was done before you ask again.`;
+    const close = element("button", { type: "button", ariaLabel: "Close", textContent: "×" });
+    document.body.append(element("p", { className: "said bad", role: "alert" }, text, close));
   };
   // `about` is what the note names; `button`, if there is one, is busy meanwhile.
   const asked = (about, button = null) => {
@@ -35,15 +32,17 @@
     actsHere();
   };
 
-  // Good news go by themselves, errors when somebody has seen them: on a click or the next message.
+  // Good news go by themselves, errors when somebody closes them, or with the next message.
   let told = "";
   touch(() => {
     const message = answer();
     if (waiting && idOf(message) !== waiting.before) end();
     if (!message || message.dataset.id === told) return;
     told = message.dataset.id;
-    message.onclick = () => message.classList.add("gone");
     if (message.classList.contains("good")) setTimeout(() => message.classList.add("gone"), READ_MS);
   });
-  Object.assign(jobs, { asked });
+  document.addEventListener("click", ({ target }) => {
+    if (target.matches(".said button")) target.parentElement.classList.add("gone");
+  });
+  Object.assign(jobs, { answered: end, asked });
 })();

@@ -21,7 +21,10 @@
     opens();
     return press("open");
   };
+  let opened = "";
+  const isOpened = () => opened === address();
   const open = () => {
+    opened = address();
     show();
     typed = null;
     return fill();
@@ -55,5 +58,5 @@
       if (!awaited) typed = null;
     }, DRAWN_MS);
   });
-  Object.assign(jobs, { fill, filling, open, openWhenDrawn, opens, press });
+  Object.assign(jobs, { fill, filling, isOpened, open, openWhenDrawn, opens, press });
 })();
