@@ -194,6 +194,24 @@ def test_a_save_that_is_never_answered_is_told_so(visit, scheduler):
     page.unroute_all()
 
 
+def test_of_a_save_without_a_session_nothing_is_said_but_that(visit, scheduler):
+    scheduler.job("no-session", "echo first")
+    anna = visit()
+    anna.page.clock.install()
+    page = anna.open("/?view=edit&job=no-session")
+    command = page.locator("#jobs-edit-command textarea")
+    expect(command).to_have_value("echo first")
+    command.fill("echo second")
+    anna.context.set_extra_http_headers({})
+    page.click("#jobs-edit-save")
+    expect(page.locator("#jobs-silent")).to_contain_text("not carried out")
+    page.clock.fast_forward(16_000)
+    page.clock.run_for(1_000)
+    expect(page.locator("#jobs-silent")).to_contain_text("not carried out")
+    expect(page.locator(".said")).to_have_count(0)
+    anna.problems.clear()  # the 401s
+
+
 def test_a_refused_save_is_an_answer(visit):
     page = visit().open("/?view=new")
     expect(page.locator("#jobs-new-working-directory input")).not_to_have_value("")

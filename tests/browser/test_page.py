@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -158,6 +159,14 @@ def test_keys_of_one_letter_can_be_turned_off_and_the_others_stay(visit):
     expect(page.locator("#jobs-history")).to_be_visible()
 
 
+def test_a_browser_whose_clock_is_wrong_still_tells_how_long_ago_things_were(visit):
+    anna = visit()
+    anna.page.clock.install(time=datetime.now(UTC) - timedelta(minutes=20))
+    page = anna.open("/?view=jobs&find=import-orders")
+    row = page.locator('#jobs-table tr[data-job="import-orders"]')
+    expect(row.locator(".c-last time")).to_have_text(re.compile(r"^\d+ (s|min) ago$"))
+
+
 def test_a_click_beside_the_list_of_keys_closes_it(visit):
     page = visit().open("/")
     page.click("#jobs-help")
@@ -189,6 +198,24 @@ def test_nobody_gets_a_401_on_every_address(visit):
         answer = nobody.page.goto(address)
         assert answer is not None and answer.status == 401
     nobody.problems.clear()
+
+
+def test_what_is_read_out_of_a_silence_stands_still_while_its_age_counts_on(visit):
+    """A screen reader reads an alert again whenever its text changes."""
+    anna = visit()
+    anna.page.clock.install()
+    page = anna.open("/?view=history")
+    page.route("**/gradio_api/run/predict**", lambda route: None)
+    page.evaluate("jobs.refresh()")
+    page.clock.run_for(12_000)
+    silent, read_out = page.locator("#jobs-silent"), page.get_by_role("alert").filter(has_text="No answer")
+    expect(silent).to_contain_text(re.compile(r"\d+ s"))
+    told, seen = read_out.text_content(), silent.text_content()
+    page.clock.run_for(3_000)
+
+    assert silent.text_content() != seen
+    assert read_out.text_content() == told
+    page.unroute_all()
 
 
 def test_a_session_that_ends_is_said_within_some_seconds(visit):

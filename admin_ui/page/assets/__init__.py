@@ -13,8 +13,8 @@ ICON = (
 )
 STYLES = ("base", "jobs", "form", "history", "logs")
 SCRIPTS = (  # each takes from `jobs` what those before it have put there
-    *("frames", "elements", "address", "opening", "refreshing", "going", "silence", "header", "times"),
-    *("dialogs", "keys", "inputs", "focus", "messages", "jobs", "form", "history", "logs"),
+    *("frames", "elements", "address", "opening", "refreshing", "going", "messages", "silence", "header"),
+    *("times", "dialogs", "keys", "inputs", "focus", "jobs", "form", "history", "logs"),
 )
 
 

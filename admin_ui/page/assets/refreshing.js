@@ -5,8 +5,11 @@
   const { address, byId, fill, filling, press, touch } = jobs;
   const LOST_AFTER_MS = 10_000;
   const SOON_MS = 200;
+  const SKEWED_MS = 5000;
   // The last one's stamp, when it came, and since when a question has none: a hidden window asks for nothing.
   const answers = { stamp: "", at: Date.now(), awaitedSince: 0 };
+  let serverIsAhead = 0; // milliseconds; what an answer takes is nobody's clock being wrong
+  const now = () => Date.now() + serverIsAhead;
   let isKnown = false; // whether what is seen is the server's last answer, and to this address
   let overtaken = null; // the filling that a later question may pass: if that is answered first, it is lost, or very late
   let byHand = false; // a person, and not the timer, asks: the audit log is told of that
@@ -38,6 +41,8 @@
     if (!stamp || stamp.dataset.at === answers.stamp) return;
     isKnown = stamp.dataset.of === address() && stamp.dataset.at > answers.stamp;
     Object.assign(answers, { stamp: stamp.dataset.at, at: Date.now(), awaitedSince: 0 });
+    const ahead = Date.parse(stamp.dataset.at) - Date.now();
+    serverIsAhead = Math.abs(ahead) > SKEWED_MS ? ahead : 0;
     clearTimeout(timer);
     timer = setTimeout(look, isKnown ? stamp.dataset.next * 1000 : SOON_MS);
     const first = byId("jobs-first");
@@ -48,5 +53,5 @@
     if (!byId("jobs-header")) answers.at = Date.now(); // what loads is not late yet
     refresh();
   });
-  Object.assign(jobs, { answers, asking, bar, isBarred, lookAgain, refresh });
+  Object.assign(jobs, { answers, asking, bar, isBarred, lookAgain, now, refresh });
 })();

@@ -1,6 +1,6 @@
 /* What is said above all else: that no answer comes, and what this window cannot get over by itself. */
 (() => {
-  const { answers, bar, byId, element, isBarred, touch } = jobs;
+  const { answered, answers, bar, byId, element, isBarred, touch } = jobs;
   const SILENT_AFTER_MS = 10_000;
   const BACK_AFTER_MS = 20_000;
   const QUICK_MS = 2000;
@@ -33,15 +33,16 @@
     }
     if (!warning) {
       const button = element("button", { type: "button", onclick: () => location.reload() });
-      warning = element("p", { id: "jobs-silent", className: "trouble", role: "alert" }, element("span", {}), button);
+      // The age is beside the alert and not in it: whatever changes in an alert is read out, each second.
+      const parts = [element("span", { role: "alert" }), element("span", { className: "num" }), button];
+      warning = element("p", { id: "jobs-silent", className: "trouble" }, ...parts);
       document.body.prepend(warning);
     }
     const quiet = Math.round((Date.now() - answers.at) / 1000);
-    const [said, button] = warning.children;
-    const text = over
-      ? `${over.why}${isHeld() ? ` ${COPY}` : ""}`
-      : `No answer from this page's server for ${quiet} s: what you see is that old.`;
+    const [said, age, button] = warning.children;
+    const text = over ? `${over.why}${isHeld() ? ` ${COPY}` : ""}` : "No answer from this page's server: what you see is old.";
     if (said.textContent !== text) said.textContent = text;
+    age.textContent = over ? "" : `Last answer ${quiet} s ago.`;
     button.hidden = !over;
     button.textContent = over ? over.word : "";
     if (isLoaded && isSilent && quiet % 5 === 0) startAgain();
@@ -65,8 +66,7 @@
     bar(BARRED_MS);
     if (over === ENDED) return;
     over = ENDED;
-    document.querySelectorAll(".said.waiting").forEach((note) => note.remove());
-    document.querySelectorAll("#jobs button[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
+    answered(); // by this
     warn();
     const hasOwnSignIn = document.querySelector('form[action$="/sign-out"]');
     if (hasOwnSignIn && !isHeld()) setTimeout(() => location.reload(), TOLD_MS);

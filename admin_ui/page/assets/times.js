@@ -1,6 +1,6 @@
 /* Times: the server writes UTC; here they become the chosen zone's, and "3 min ago" counts on. */
 (() => {
-  const { touch } = jobs;
+  const { now, touch } = jobs;
   const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const TWO = "2-digit";
   const EXACT = { year: "numeric", month: TWO, day: TWO, hour: TWO, minute: TWO, second: TWO, timeZoneName: "short" };
@@ -10,7 +10,7 @@
     return `${Math.floor(seconds / size)} ${unit}`;
   };
   const relative = (at) => {
-    const seconds = (Date.now() - at) / 1000;
+    const seconds = (now() - at) / 1000;
     return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
   };
   const chosenZone = () => localStorage.getItem("jobs-zone") || "utc";
@@ -38,10 +38,10 @@
     written.set(time, made);
     let text = time.title;
     if ("relative" in time.dataset) text = relative(at);
-    else if ("elapsed" in time.dataset) text = span(Math.max(0, (Date.now() - at) / 1000));
+    else if ("elapsed" in time.dataset) text = span(Math.max(0, (now() - at) / 1000));
     if (time.textContent !== text) time.textContent = text;
     const usual = Number(time.dataset.usual);
-    if (usual) time.classList.toggle("late", Date.now() - at > usual * 1000);
+    if (usual) time.classList.toggle("late", now() - at > usual * 1000);
   };
   const tellAll = () => document.querySelectorAll("#jobs time, #jobs-first time").forEach(tell);
   const showChoice = () => {
