@@ -46,6 +46,15 @@ def test_a_view_is_accessible_and_as_wide_as_the_window(visit, name):
     check(page)
 
 
+def test_where_the_system_chooses_the_colours_icons_and_what_is_chosen_are_still_seen(visit):
+    page = visit(forced_colors="active").open("/?view=jobs&job=import-orders")
+    expect(page.locator("#jobs-chosen b")).to_be_visible()
+    page_is = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    expect(page.locator("#jobs-table .icon.bad").first).not_to_have_css("background-color", page_is)
+    for chosen in ("#jobs-header [aria-current]", "#jobs-chips [aria-current]", "#jobs-table [aria-selected=true]"):
+        expect(page.locator(chosen)).to_have_css("outline-style", "solid")
+
+
 def test_the_longest_name_does_not_stick_out_of_a_small_phone(visit, scheduler):
     """UI.md 23. The section, if anything does, scrolls by itself and not with the page."""
     name = "the_longest_name_that_a_job_can_have_is_of_this_many_characters_"

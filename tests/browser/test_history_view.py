@@ -240,6 +240,22 @@ def test_a_time_that_is_none_is_told_at_its_field_when_it_is_left(look):
     expect(since).to_have_attribute("aria-invalid", "false")
 
 
+def test_on_a_phone_what_is_wrong_is_not_folded_away(look):
+    page = look("since=never", viewport=PHONE)
+    expect(page.locator("#jobs-history-since-wrong")).to_be_visible()
+    page.click("#jobs-history-fold")
+    expect(page.locator("#jobs-history-since-wrong")).to_be_hidden()
+
+
+def test_on_a_phone_a_row_begins_with_its_result_and_its_job_side_by_side(look):
+    row = look("status=success", viewport=PHONE).locator(ROWS).first
+    state, job = (row.locator(place).bounding_box() for place in ("td.result .state", "td.job a"))
+    assert state is not None and job is not None
+    middles = [box["y"] + box["height"] / 2 for box in (state, job)]
+    assert abs(middles[0] - middles[1]) < 8
+    assert job["x"] + job["width"] > PHONE["width"] - 40
+
+
 def test_a_preset_sets_the_range(look):
     page = look("job=many&until=2020-01-01")
     expect(page.locator("#jobs-history-rows")).to_contain_text("Nothing like this")

@@ -248,6 +248,29 @@ def test_that_key_works_from_another_view_too(visit_own):
     expect(page.locator("#jobs-logs .run.over")).to_be_visible()
 
 
+def test_the_row_with_the_focus_is_not_behind_the_bar_of_the_selected_job(visit_own):
+    page = visit_own(viewport={"width": 1200, "height": 420}).open("/?view=jobs&sort=job&job=backup-db")
+    expect(page.locator("#jobs-chosen b")).to_be_visible()
+    row_of(page, "backup-db").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
+        bar = page.locator("#jobs-actions").bounding_box()
+        assert bar is not None
+        assert bottom_of(page.locator("#jobs-table tr:focus")) <= bar["y"]
+
+
+def test_the_ring_of_the_focus_around_a_name_is_not_clipped(visit_own):
+    page = visit_own().open("/")
+    name = row_of(page, "import-orders").locator("a.name")
+    name.focus()
+    ring = 4  # its width and its distance
+    inside, around = name.bounding_box(), name.locator("xpath=..").bounding_box()
+    assert inside is not None and around is not None
+    assert inside["x"] - ring >= around["x"]
+    assert inside["y"] - ring >= around["y"]
+    assert inside["y"] + inside["height"] + ring <= around["y"] + around["height"]
+
+
 def test_every_action_is_in_reach_of_the_keyboard(visit_own):
     """UI.md 20: the arrows move, Enter selects and leads to the bar, Escape leads back to the row."""
     page = visit_own().open("/?view=jobs&sort=job")

@@ -269,6 +269,24 @@ def test_run_again_leads_to_the_new_run_which_says_who_asked(visit, scheduler):
     expect(page.locator("#jobs-logs-head .run")).to_have_attribute("data-run", first)
 
 
+@pytest.mark.parametrize("viewport", [{"width": 844, "height": 390}, {"width": 1280, "height": 300}])
+def test_a_low_window_still_has_room_for_some_lines(visit, scheduler, viewport):
+    page = visit(viewport=viewport).open(f"/?view=logs&run={run_of(scheduler, 'import-orders')}")
+    panel = page.locator(PANEL.format("stderr"))
+    expect(panel).to_be_visible()
+    assert panel.evaluate("(panel) => panel.scrollHeight <= panel.clientHeight")  # the six lines of a traceback
+    page.goto(f"/?view=logs&run={run_of(scheduler, 'export-audit')}")
+    box = page.locator(PANEL.format("stdout")).bounding_box()
+    assert box is not None and box["height"] >= 200
+
+
+def test_two_long_streams_do_not_stick_out_of_a_phone(visit, scheduler):
+    run = start(scheduler, "both-long", "seq 1 20000; seq 1 20000 >&2", "job_complete")
+    page = visit(viewport=PHONE).open(f"/?view=logs&run={run}")
+    expect(page.locator("#jobs-logs .streams")).to_contain_text("20,000 lines")
+    assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth - clientWidth)(jobs.byId('jobs'))") == 0
+
+
 def test_the_end_key_leads_to_the_end_of_the_list_of_runs_too(visit):
     page = visit(viewport={"width": 1000, "height": 300}).open("/?view=logs")
     expect(page.locator("#jobs-logs-entries tbody tr").nth(5)).to_be_attached()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.admin_stack import ANNA, BEN, VIEWER, Admin, Visit
+from tests.admin_stack import ANNA, BEN, PHONE, VIEWER, Admin, Visit
 from tests.daemon import Daemon, wait_for
 
 
@@ -174,6 +174,16 @@ def test_a_click_beside_the_list_of_keys_closes_it(visit):
     page.wait_for_timeout(600)  # a second click before that belongs to the first one
     page.mouse.click(5, 5)
     expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_a_view_is_read_from_its_top_wherever_the_link_to_it_stood(visit):
+    page = visit(viewport=PHONE).open("/?view=history")
+    expect(page.locator("#jobs-history-rows tbody tr").nth(5)).to_be_visible()
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    assert page.evaluate("scrollY") > PHONE["height"]
+    page.evaluate("jobs.go('?view=new')")
+    expect(page.locator("#jobs-new-save")).to_be_visible()
+    expect(page.locator("#jobs-header nav")).to_be_in_viewport()
 
 
 def test_the_page_follows_the_system_from_light_to_dark(visit):

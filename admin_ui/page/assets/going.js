@@ -1,10 +1,15 @@
 /* Going elsewhere: by a link, by the Back button, by a filter, or to where an action leads. */
 (() => {
-  const { address, addressWith, byId, isOpened, open, refresh } = jobs;
+  const { address, addressWith, byId, isOpened, open, refresh, value, view } = jobs;
 
+  const place = () => [view(), ...["run", "page", "before"].map(value)].join(" ");
   const go = (to) => {
+    const before = place();
     if (to !== location.search) history.pushState(null, "", to);
     open();
+    // What is new is read from its top, wherever the link to it stood.
+    const section = byId("jobs");
+    if (place() !== before && section.getBoundingClientRect().top < 0) section.scrollIntoView();
   };
   // For inputs that filter: no step for the Back button.
   const narrow = (fields) => {

@@ -19,6 +19,7 @@ jobs.history = (() => {
     const wrong = String(Boolean(place.querySelector(".wrong")));
     if (input.getAttribute("aria-invalid") === wrong) return;
     input.setAttribute("aria-invalid", wrong);
+    if (wrong === "true") open = true;
     input.setAttribute("aria-describedby", place.id);
   });
 
