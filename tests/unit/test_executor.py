@@ -73,6 +73,12 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def open_below(directory: Path) -> int:
+    """Return how many descriptors of this process lead to files below the directory."""
+    links = [entry.path for entry in os.scandir("/proc/self/fd")]
+    return sum(os.readlink(link).startswith(f"{directory}/") for link in links if os.path.islink(link))
+
+
 # The result
 
 
@@ -219,35 +225,35 @@ def test_what_cannot_be_started_is_a_failure_that_says_why(
 
 
 def test_run_that_was_prepared_prints_into_the_files_that_are_open(executor: JobExecutor, tmp_path: Path) -> None:
-    before, run = descriptors(), run_of()
-    executor.prepare(run)
-    assert descriptors() == before + 2
-    result = asyncio.run(executor.execute(job("echo printed"), run))
+    executor.prepare(run_of())
+    assert open_below(tmp_path) == 2
+    result = asyncio.run(executor.execute(job("echo printed"), run_of()))
 
     assert (result.success, result.stdout) == (True, "printed\n")
-    assert descriptors() == before
+    assert open_below(tmp_path) == 0
 
 
-def test_prepared_run_that_does_not_start_after_all_holds_no_descriptor(executor: JobExecutor) -> None:
-    before = descriptors()
+def test_prepared_run_that_does_not_start_after_all_holds_no_file(executor: JobExecutor, tmp_path: Path) -> None:
     executor.prepare(run_of())
     executor.forget(run_of())
     executor.forget(run_of())
 
-    assert descriptors() == before
+    assert open_below(tmp_path) == 0
 
 
-def test_no_more_is_prepared_than_many_runs_hold_open(executor: JobExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_prepared_than_many_runs_hold_open(
+    executor: JobExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sidecar.executor.MOST_HOLDING", 2)
-    before, runs = descriptors(), [run_of(f"run-{number}") for number in range(4)]
+    runs = [run_of(f"run-{number}") for number in range(4)]
     for run in runs:
         executor.prepare(run)
-    held = descriptors() - before
+    held = open_below(tmp_path)
     results = [asyncio.run(executor.execute(job("echo printed"), run)) for run in runs]
 
     assert held == 2 * 2
     assert [result.stdout for result in results] == ["printed\n"] * 4
-    assert descriptors() == before
+    assert open_below(tmp_path) == 0
 
 
 def test_run_that_cannot_be_prepared_is_tried_again_at_its_start(executor: JobExecutor, tmp_path: Path) -> None:
