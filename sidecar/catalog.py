@@ -309,9 +309,7 @@ class Catalog:
         if tuple(problems) != known.problems:
             known.problems = tuple(problems)
             self._unsettled.pop(file, None)
-        if list(known.problems) == self._errors.get(display_name(file)):
-            self._unsettled.pop(file, None)
-        else:
+        if list(known.problems) != self._errors.get(display_name(file)):
             self._unsettled.setdefault(file, now)
 
     def _conclude(self, now: float) -> list[Change]:

@@ -822,6 +822,17 @@ def test_due_again_is_the_time_of_the_oldest_unsettled_thing(place: Place) -> No
     assert place.catalog.due_again() == begun + 0.2 + SETTLE
 
 
+def test_file_that_goes_before_its_error_was_told_delays_no_other_file(place: Place) -> None:
+    for file in ("a.json", "b.json"):
+        place.write(file, BROKEN)
+        place.look(file)
+        place.wait(0.2)
+    (place.folder / "a.json").unlink()
+    place.look("a.json")
+
+    assert place.wait(0.3) == ["config_error b.json"]
+
+
 def test_file_whose_job_changed_its_name_is_unsettled(place: Place) -> None:
     place.write("a.json", name="other")
     place.look("a.json")
