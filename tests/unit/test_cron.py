@@ -634,6 +634,13 @@ def test_a_span_is_open_at_its_start_and_closed_at_its_end():
     )
 
 
+def test_a_span_that_ends_just_before_a_second_of_a_minute_has_the_time_of_that_minute():
+    noon = utc("2026-06-01 12:00")
+    span = parse("0 12 * * *", "UTC").span(noon - timedelta(hours=1), noon + timedelta(seconds=30, microseconds=-1))
+
+    assert span == Span(noon, noon, 1)
+
+
 def test_a_span_that_ends_before_it_begins_is_empty():
     now = utc("2026-01-01T00:00Z")
 

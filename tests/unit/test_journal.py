@@ -139,6 +139,15 @@ def test_a_foreign_line_that_names_no_run_leaves_no_trace(path, strange):
     assert open_runs(path) == ["r1", "r2"]
 
 
+def test_a_foreign_line_that_accepts_no_run_leaves_no_trace(path):
+    accepted = {"timestamp": NOON, "event": "trigger_accepted", "action": "run", "job_name": "job", "request_id": "q"}
+    write(
+        path, checkpoint(), accepted | {"run_id": None, "run_ids": []}, accepted | {"run_id": "r1", "run_ids": ["r1"]}
+    )
+
+    assert [run.run_id for run in journal.replay(path).pending] == ["r1"]
+
+
 def test_a_time_beyond_the_calendar_does_not_keep_the_scheduler_from_starting(path):
     strange = start("r3") | {"timestamp": "0001-01-01T00:00:00+05:00"}
     write(path, checkpoint("r1"), strange, start("r2"))

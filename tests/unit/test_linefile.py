@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,17 @@ def test_waiting_lines_are_bounded_and_the_head_makes_up_for_the_lost_ones(path,
     assert path.read_text().splitlines()[-2:] == ["line 19", "head"]
 
 
+def test_a_line_longer_than_what_may_wait_waits_alone(path, monkeypatch):
+    monkeypatch.setattr("sidecar.linefile.MAX_WAITING_BYTES", 50)
+    file = opened(path)
+    undo = full_disk(monkeypatch)
+    put(file, "one", "x" * 60)
+    undo()
+
+    assert file.commit()
+    assert path.read_text() == "x" * 60 + "\n"
+
+
 def test_a_rotation_that_fails_leaves_the_old_file_in_use(path, monkeypatch):
     file = opened(path, max_bytes=50, head=lambda: b"head\n")
     put(file, "x" * 40)
@@ -267,8 +279,7 @@ def test_the_head_stays_when_an_existing_file_is_opened_that_has_none(path):
 def test_a_removed_directory_is_made_again(path):
     file = opened(path, head=lambda: b"head\n")
     put(file, "one")
-    path.unlink()
-    path.parent.rmdir()
+    shutil.rmtree(path.parent.parent)
 
     assert put(file, "two")
     assert path.read_text() == "head\ntwo\n"

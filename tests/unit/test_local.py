@@ -19,7 +19,7 @@ import pytest
 
 from sidecar.errors import StartError
 from sidecar.local import LONGEST_ARGUMENT_BYTES, LocalProcess, LocalTarget
-from sidecar.processes import members, read_stat
+from sidecar.processes import FAMILY, members, read_stat
 from sidecar.targets import Exit, Launch
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -348,6 +348,22 @@ def test_wait_returns_at_once_although_children_hold_the_output(shells: Shells, 
     assert how.exit_code == 4
     assert leftovers == found == command.count("sleep")
     assert late < 1  # a hang would be a minute; how little it is, the benchmarks measure
+
+
+def test_shells_that_end_together_while_no_descriptor_is_free_have_their_codes(
+    shells: Shells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> bool:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def run() -> list[int | None]:
+        processes = [await shells.start(f"exit {code}") for code in (3, 4)]
+        for process in processes:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        monkeypatch.setattr(FAMILY, "has_only_shells", refuse)
+        return [(await process.wait()).exit_code for process in processes]
+
+    assert asyncio.run(run()) == [3, 4]
 
 
 def test_nothing_is_left_by_a_command_that_waits_for_its_children(shells: Shells) -> None:

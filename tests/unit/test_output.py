@@ -142,6 +142,18 @@ def test_a_spare_in_a_folder_that_was_removed_is_not_left_behind(outputs: Output
     assert os.listdir(tmp_path / "output/.spare") == []
 
 
+def test_a_file_that_is_kept_is_no_spare_any_more(outputs: Outputs, tmp_path: Path) -> None:
+    for run_id in ("run-0", "run-1"):
+        with outputs.open("job", run_id):
+            pass
+        if run_id == "run-0":
+            outputs.discard([f"output/job/run-0.{stream}" for stream in ("stdout", "stderr")])
+    outputs.discard(outputs.settle(result(stdout_file="output/job/run-1.stdout")))
+
+    assert os.listdir(tmp_path / "output/job") == ["run-1.stdout"]
+    assert len(os.listdir(tmp_path / "output/.spare")) == 1
+
+
 def test_discard_removes_files_and_does_not_mind_missing_ones(outputs: Outputs, tmp_path: Path) -> None:
     with outputs.open("job", "run-1"):
         pass
@@ -244,6 +256,26 @@ def test_sweep_never_touches_a_run_that_is_going(outputs: Outputs, tmp_path: Pat
 
     assert sweep(outputs, ("going",), max_age_days=1, max_runs=1, max_bytes=0).removed == 1
     assert left(tmp_path) == ["job/going.stdout"]
+
+
+def test_sweep_counts_what_a_run_that_is_going_holds_as_there_also_if_it_is_old(
+    outputs: Outputs, tmp_path: Path
+) -> None:
+    store(tmp_path, "job", "going", age_days=99, size=1000)
+    store(tmp_path, "job", "ended", size=100)
+    sweep(outputs, ("going",), max_age_days=1, max_bytes=500)
+
+    assert left(tmp_path) == ["job/going.stdout"]
+
+
+def test_sweep_leaves_the_folder_of_the_spares(outputs: Outputs, tmp_path: Path) -> None:
+    with outputs.open("job", "run-1"):
+        pass
+    os.utime(tmp_path / "output/.spare", (0, 0))
+    sweep(outputs, max_age_days=1e4)
+    outputs.discard(outputs.settle(result()))
+
+    assert len(os.listdir(tmp_path / "output/.spare")) == 2
 
 
 def test_sweep_truncates_a_file_that_a_process_still_holds(outputs: Outputs, tmp_path: Path) -> None:

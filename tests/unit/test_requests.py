@@ -491,6 +491,7 @@ def test_listing_that_could_not_judge_a_file_changes_no_presence(
     inbox.look(None, 0)
     write(folder, "b.json", {**RUN, "request_id": "two"})
     with monkeypatch.context() as patch:
+        (folder / "a.json").rename(folder / "c.json")
         fail(patch, call, errno.EIO)
         inbox.look(None, 1)
     before = inbox.present
