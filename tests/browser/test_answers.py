@@ -125,10 +125,10 @@ def test_a_late_answer_takes_the_focus_from_nobody_who_has_gone_on(visit):
     page.keyboard.press("Enter")
     page.wait_for_function("window.held")
     page.keyboard.press("/")
-    page.keyboard.type("v")
+    page.keyboard.type("vac")
     page.evaluate("window.release()")
     expect(page.locator("#jobs-chosen b")).to_have_text("backup-db")
-    page.keyboard.type("ac")
+    page.wait_for_function("document.querySelector('#jobs-stamp [data-of$=\"find=vac\"]')")
 
     expect(page.locator("#jobs-find input")).to_be_focused()
     expect(page.locator("#jobs-find input")).to_have_value("vac")
