@@ -25,6 +25,7 @@ M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 TRIM_BYTES = 128 << 10
 
 GRADIO_ENVIRONMENT = {
+    "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # else each action has pandas sum up all events before it
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_MCP_SERVER": "False",
     "GRADIO_RUN_HISTORY": "False",
