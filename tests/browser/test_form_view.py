@@ -314,7 +314,7 @@ def test_two_admins_on_one_job_the_second_sees_both_versions_and_nothing_is_lost
     expect(ben.locator("#jobs-edit-command textarea")).to_have_value("echo ben")
     assert written(scheduler, "form-two")["command"] == "echo anna"
     conflict.locator("text=Save mine over it").click()
-    expect(ben.locator("dialog >> text=Cancel")).to_be_focused()
+    expect(ben.locator("dialog >> text=Back")).to_be_focused()
     ben.keyboard.press("Escape")
     assert written(scheduler, "form-two")["command"] == "echo anna"
     conflict.locator("text=Save mine over it").click()

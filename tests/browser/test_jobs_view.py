@@ -283,7 +283,7 @@ def test_every_action_is_in_reach_of_the_keyboard(visit_own):
     expect(page.locator("#jobs-run")).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.press("Enter")
-    expect(page.locator("dialog button", has_text="Cancel")).to_be_focused()
+    expect(page.locator("dialog button", has_text="Back")).to_be_focused()
     page.keyboard.press("Escape")
     expect(page.locator("#jobs-run")).to_be_focused()
     page.keyboard.press("Escape")
@@ -311,7 +311,7 @@ def test_a_run_is_confirmed_acknowledged_followed_and_told(scheduler, admin, vis
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("Run run-me now?")
     expect(dialog).to_have_accessible_description("It starts at once, beside its schedule.")
-    expect(dialog.locator("button", has_text="Cancel")).to_be_focused()
+    expect(dialog.locator("button", has_text="Back")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     assert scheduler.lines("trigger_accepted", job_name="run-me") == []

@@ -243,7 +243,7 @@ def test_a_cancel_is_asked_first_then_made_once_and_told_with_the_name(visit, sc
     page.click("#jobs-logs-cancel")
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("Cancel this run of stop-me?")
-    expect(dialog.get_by_text("Cancel", exact=True)).to_be_focused()
+    expect(dialog.get_by_text("Back", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     expect(dialog).to_have_count(0)
     assert scheduler.lines("trigger_accepted", action="cancel", job_name="stop-me") == []

@@ -21,15 +21,15 @@
     dialog.addEventListener("click", ({ target }) => target === dialog && performance.now() - opened > 500 && dialog.close());
     dialog.showModal();
   };
-  // Resolves to whether the person agreed. Enter on Cancel, Esc and a click beside it all mean no.
+  // Resolves to whether the person agreed. Enter on Back, Esc and a click beside it all mean no.
   const ask = (title, text, word, danger = false) =>
     new Promise((resolve) => {
-      const cancel = element("button", { type: "button", textContent: "Cancel", autofocus: true });
+      const back = element("button", { type: "button", textContent: "Back", autofocus: true });
       const agree = element("button", { type: "button", className: danger ? "do danger" : "do", textContent: word });
       const effect = element("p", { id: "jobs-dialog-text", textContent: text });
-      const dialog = dialogOf(title, effect, element("div", { className: "buttons" }, cancel, agree));
+      const dialog = dialogOf(title, effect, element("div", { className: "buttons" }, back, agree));
       dialog.setAttribute("aria-describedby", effect.id);
-      cancel.onclick = () => dialog.close();
+      back.onclick = () => dialog.close();
       agree.onclick = () => dialog.close("agreed");
       dialog.addEventListener("close", () => resolve(dialog.returnValue === "agreed"));
       show(dialog);
