@@ -15,7 +15,6 @@ from admin_ui.model import STATUSES, JobResult, from_iso, iso
 
 FAILED = "failed"
 """As a status to look for: every end but `success`, and `cancelled`, which somebody or a newer run wanted."""
-"""As a status filter: every end but success."""
 
 RUN_STATUSES = ("queued", "running", "unknown", "skipped", "missed", *STATUSES)
 SHORTEST_INDEXED = 3  # characters: the index holds every sequence of three
