@@ -35,6 +35,15 @@ async def booted(world):
     await world.boot()
 
 
+async def a_request_is_seen_at_once(world, woken):
+    """Drop a request and wait for nothing but the event that tells of it."""
+    woken.clear()
+    world.request("1.json")
+    await until(lambda: woken)
+    world.scheduler.step()
+    assert world.names() == ["trigger_accepted", "job_start"]
+
+
 def unannounced(world, name, seconds):
     """Drop a request, let so much time pass and step; return whether it was found."""
     world.request(name)
@@ -148,11 +157,7 @@ def test_a_directory_that_cannot_be_watched_is_told_and_watched_as_soon_as_it_ca
             world.scheduler.step()
             await until(lambda: woken)
             world.scheduler.step()
-            woken.clear()
-            world.request("1.json")
-            await until(lambda: woken)
-            world.scheduler.step()
-            assert world.names() == ["trigger_accepted", "job_start"]
+            await a_request_is_seen_at_once(world, woken)
         finally:
             intake.stop()
 
@@ -176,11 +181,7 @@ def test_a_directory_in_the_place_of_ours_is_watched_and_no_event_is_missed_in_i
             world.scheduler.step()
             await until(lambda: len(woken) > 1)
             world.scheduler.step()
-            woken.clear()
-            world.request("1.json")
-            await until(lambda: woken)
-            world.scheduler.step()
-            assert world.names() == ["trigger_accepted", "job_start"]
+            await a_request_is_seen_at_once(world, woken)
         finally:
             intake.stop()
 
