@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -14,8 +15,9 @@ def defer(name: str) -> None:
 
     Does nothing where the module is loaded already, or not installed.
     """
-    if name not in sys.modules and find_spec(name) is not None:
-        sys.modules[name] = _Deferred(name)
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is not None:
+        sys.modules[name] = _Deferred(spec)
 
 
 class _Deferred(ModuleType):
@@ -24,11 +26,10 @@ class _Deferred(ModuleType):
     With importlib's LazyLoader `import` itself would load the module, as it reads `__spec__` (Python 3.11 to 3.13).
     """
 
-    def __init__(self, name: str) -> None:
-        spec = find_spec(name)
-        super().__init__(name)
+    def __init__(self, spec: ModuleSpec) -> None:
+        super().__init__(spec.name)
         self.__spec__ = spec
-        self.__file__ = spec.origin if spec else None
+        self.__file__ = spec.origin
 
     def __getattr__(self, attribute: str) -> Any:
         # Not if another thread has begun: what is there now is the module itself, and importing it waits for that.
