@@ -21,7 +21,14 @@ from sidecar.settings import Settings
 from sidecar.targets import Exit, Launch
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
 REFUSED_COMMAND = "refused"
+
+
+def stamp(moment: datetime) -> str:
+    """Return an instant as the logs have it."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 EVENT_SCHEMA = Path(__file__).parent.parent / "schemas" / "event.schema.json"

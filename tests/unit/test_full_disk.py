@@ -5,10 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.harness import NOON, play
+from tests.harness import HOUR, MINUTE, NOON, play
 
-HOUR = timedelta(hours=1)
-MINUTE = timedelta(minutes=1)
 RETRIES = {"max_attempts": 9, "initial_delay_seconds": 30, "multiplier": 1}
 
 
