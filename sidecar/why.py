@@ -6,7 +6,7 @@ definition, the times at which the scheduler was up and the state of the moment 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -56,7 +56,7 @@ def _answer(e: Evidence, moment: Moment) -> list[str]:
         lines += _future(e, at)
     else:
         lines += list(_told(e, at)) or list(_untold(e, at))
-        lines += list(_beside(e, at, lines))
+        lines += list(_beside(e, at))
     return lines
 
 
@@ -64,11 +64,8 @@ def _answer(e: Evidence, moment: Moment) -> list[str]:
 
 
 def _told(e: Evidence, at: datetime) -> Iterator[str]:
-    of_time = [
-        line for line in e.journal if line.get("trigger") in TIMED and is_in(time_in(line, "scheduled_time"), at)
-    ]
-    start = first_of(of_time, "job_start")
-    queued = first_of(of_time, "job_queued")
+    start = _line_for(e, "job_start", at)
+    queued = _line_for(e, "job_queued", at)
     if start is not None:
         yield from _ran(e, start, queued)
     elif queued is not None:
@@ -77,6 +74,12 @@ def _told(e: Evidence, at: datetime) -> Iterator[str]:
         spans = (line for line in e.journal if e.is_passed_over_by(line, at))
         for line in spans:
             yield from _passed_over(e, line, at)
+
+
+def _line_for(e: Evidence, event: str, at: datetime) -> Entry | None:
+    """Return the first line of this event of a run for this scheduled time."""
+    of_time = (line for line in e.journal if line.get("trigger") in TIMED)
+    return first_of((line for line in of_time if is_in(time_in(line, "scheduled_time"), at)), event)
 
 
 def _ran(e: Evidence, start: Entry, queued: Entry | None) -> Iterator[str]:
@@ -120,10 +123,15 @@ def _last_words(e: Evidence, start: Entry) -> Iterator[str]:
         yield f"All of its output, in the logs directory: {', '.join(files)}"
 
 
-def _retries(e: Evidence, start: Entry) -> Iterator[str]:
+def _attempts(e: Evidence, start: Entry) -> list[Entry]:
+    """Return the `job_start` line itself and those of the run's retries."""
     first = start.get("first_run_id")
     again = [line for line in e.journal if line.get("first_run_id") == first and line["event"] == "job_start"]
-    attempts = [start, *(line for line in again if line["run_id"] != start["run_id"])]
+    return [start, *(line for line in again if line["run_id"] != start["run_id"])]
+
+
+def _retries(e: Evidence, start: Entry) -> Iterator[str]:
+    first, attempts = start.get("first_run_id"), _attempts(e, start)
     for line in attempts[1:]:
         began = e.second(began_at(line))
         yield f"Attempt {line.get('attempt')}: run {line['run_id']} started at {began} {how_it_ended(e, line)}."
@@ -409,24 +417,24 @@ def _after_a_gap(e: Evidence, schedule: Schedule, scheduled: datetime) -> Iterat
 # Beside the schedule
 
 
-def _beside(e: Evidence, at: datetime, told: Sequence[str]) -> Iterator[str]:
+def _beside(e: Evidence, at: datetime) -> Iterator[str]:
     """Yield what else happened to the job then: runs that began in that minute, requests around it."""
-    said = list(told)
+    scheduled_start = _line_for(e, "job_start", at)
+    told: set[str | None] = set() if scheduled_start is None else {line["run_id"] for line in _attempts(e, scheduled_start)}
     for line in e.journal:
-        news: list[str] = []
         if line["event"] == "job_start" and is_in(time_in(line, "start_time"), at):
             scheduled = time_in(line, "scheduled_time")
             if line.get("trigger") in TIMED and (scheduled is None or is_in(scheduled, at)):
                 continue
-            if any(f"un {line['run_id']} started" in text for text in said):
-                continue  # a retry told with its first attempt, a requested run with its request
+            if line["run_id"] in told:
+                continue  # a retry with its first attempt, a requested run with its request
             began = e.second(began_at(line))
-            news += [f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {how_it_ended(e, line)}."]
-            news += _last_words(e, line)
+            yield f"Run {line['run_id']} started at {began}: {_why_it_ran(e, line)}, {how_it_ended(e, line)}."
+            yield from _last_words(e, line)
         elif line["event"] in ("trigger_accepted", "trigger_rejected") and abs(stamp(line) - at) <= AROUND:
-            news += _request_with_last_words(e, line)
-        said += news
-        yield from news
+            yield from _request_with_last_words(e, line)
+            if line.get("action") != "cancel":
+                told.add(line.get("run_id"))
 
 
 def _why_it_ran(e: Evidence, start: Entry) -> str:
