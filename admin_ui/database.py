@@ -13,7 +13,7 @@ from pathlib import Path
 
 from admin_ui.errors import StorageError
 
-VERSION = 1
+VERSION = 2
 MOST_IDLE_READERS = 16
 BUSY_SECONDS = 5.0
 ALONE_SECONDS = 30.0
@@ -43,7 +43,7 @@ CREATE TABLE runs (  -- one row a run, and one for each skipped or missed span
   run_id TEXT UNIQUE,
   job_name TEXT NOT NULL,
   status TEXT NOT NULL,  -- queued, running, unknown, skipped, missed, or how it ended
-  failed INTEGER NOT NULL,
+  failed INTEGER NOT NULL,  -- by its status: it ended, neither well nor because somebody wanted that
   trigger TEXT,
   at TEXT NOT NULL,  -- when it started, was queued, is to start again, or was passed over
   ended TEXT,

@@ -20,7 +20,7 @@ from admin_ui.database import Database
 from admin_ui.entries import Entry
 from admin_ui.errors import StorageError
 from admin_ui.follow import LONGEST_LINE, Batch, Cursor, Follower
-from admin_ui.model import STATUSES, iso
+from admin_ui.model import FAILURES, iso
 from admin_ui.scheduler_state import apply_main_entry
 
 T = TypeVar("T")
@@ -406,8 +406,7 @@ def _started(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
 
 
 def _completed(connection: sqlite3.Connection, entry: Entry, seq: int) -> None:
-    failed = entry["status"] != "success"
-    why = entries.cause(entry) if failed else None
+    why = entries.cause(entry) if entry["status"] in FAILURES else None
     _put(
         connection,
         entry,
@@ -447,7 +446,7 @@ def _put(
     row = {
         "job_name": entry["job_name"],
         "status": status,
-        "failed": status in STATUSES and status != "success",
+        "failed": status in FAILURES,
         "at": at,
         "line": line,
         **ended,

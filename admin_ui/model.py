@@ -16,7 +16,10 @@ REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LATEST = datetime.max.replace(microsecond=0, tzinfo=UTC).timestamp()
 
 STATUSES = ("success", "failure", "timeout", "cancelled", "interrupted", "output_limit")
-"""How a run can have ended; all but the first are failures."""
+"""How a run can have ended."""
+
+FAILURES = ("failure", "timeout", "interrupted", "output_limit")
+"""Every end but `success` and `cancelled`, which somebody or a newer run wanted."""
 
 
 def iso(instant: datetime) -> str:

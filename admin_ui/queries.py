@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from admin_ui.errors import ValidationError
-from admin_ui.model import STATUSES, JobResult, from_iso, iso
+from admin_ui.model import FAILURES, STATUSES, JobResult, from_iso, iso
 
 FAILED = "failed"
-"""As a status to look for: every end but `success`, and `cancelled`, which somebody or a newer run wanted."""
+"""As a status to look for: any of FAILURES."""
 
 RUN_STATUSES = ("queued", "running", "unknown", "skipped", "missed", *STATUSES)
 SHORTEST_INDEXED = 3  # characters: the index holds every sequence of three
@@ -192,7 +192,8 @@ def log_lines(
     """
     where, values = ["lines.job_name = ?"], [job_name]
     if status == FAILED:
-        where.append("lines.status NOT IN ('', 'success', 'cancelled')")
+        where.append(f"lines.status IN ({', '.join('?' * len(FAILURES))})")
+        values += FAILURES
     elif status is not None:
         where.append("lines.status = ?")
         values.append(_known(status))
@@ -266,8 +267,7 @@ def failures(connection: sqlite3.Connection, since: datetime) -> list[tuple[Hist
     """
     failed: dict[str, list[tuple[int, int]]] = {}
     for job_name, line, row_id in connection.execute(
-        "SELECT job_name, line, id FROM runs WHERE failed = 1 AND status != 'cancelled' AND ended >= ?"
-        " ORDER BY ended DESC LIMIT ?",
+        "SELECT job_name, line, id FROM runs WHERE failed = 1 AND ended >= ? ORDER BY ended DESC LIMIT ?",
         (iso(since), MOST_FAILURES),
     ):
         failed.setdefault(job_name, []).append((line, row_id))
@@ -314,7 +314,7 @@ def _conditions(which: Filter) -> tuple[list[str], list[Any]]:
         where.append("runs.job_name = ?")
         values.append(which.job_name)
     if which.status == FAILED:
-        where.append("runs.failed = 1 AND runs.status != 'cancelled'")
+        where.append("runs.failed = 1")
     elif which.status is not None:
         where.append("runs.status = ?")
         values.append(_known(which.status))
@@ -394,8 +394,7 @@ def _facts(job_name: str | None, status: str | None) -> Iterator[str]:
     """Yield what narrows a search to lines of this job and status, as far as the index can."""
     if job_name is not None and len(job_name) >= SHORTEST_INDEXED:
         yield f"facts : {_phrase(job_name)}"
-    failures = [each for each in STATUSES if each not in ("success", "cancelled")]
-    statuses = failures if status == FAILED else [each for each in STATUSES if each == status]
+    statuses = list(FAILURES) if status == FAILED else [each for each in STATUSES if each == status]
     if statuses:
         yield f"facts : ({' OR '.join(map(_phrase, statuses))})"
 

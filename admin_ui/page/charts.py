@@ -52,6 +52,7 @@ class Figures:
 
     runs: int
     succeeded: int
+    failed: int
     average: float
     median: float
     p95: float
@@ -72,6 +73,7 @@ def figures(rows: Sequence[HistoryRow]) -> Figures | None:
     return Figures(
         runs=len(taken),
         succeeded=sum(row.status == "success" for row, _ in ended(rows)),
+        failed=sum(row.failed for row, _ in ended(rows)),
         average=sum(taken) / len(taken),
         median=taken[(len(taken) - 1) // 2],
         p95=taken[min(len(taken) - 1, len(taken) * 95 // 100)],
@@ -80,13 +82,20 @@ def figures(rows: Sequence[HistoryRow]) -> Figures | None:
     )
 
 
-def figures_html(of: Figures, *, more: bool) -> Html:
-    """Return the figures as a list; `more` says that there are older runs that they leave out."""
-    rate = 100 * of.succeeded / of.runs
+def _success(succeeded: int, judged: int) -> tuple[tuple[str, str], ...]:
+    """Return the share of success, if there is one: a cancelled run says nothing of the job, it is not judged."""
+    if not judged:
+        return ()
+    rate = 100 * succeeded / judged
     if 0 < rate < 100:
         rate = min(max(rate, 0.1), 99.9)  # neither all nor nothing is said of less
+    return (("Success", f"{rate:.3g} %"),)
+
+
+def figures_html(of: Figures, *, more: bool) -> Html:
+    """Return the figures as a list; `more` says that there are older runs that they leave out."""
     parts = (
-        ("Success", f"{rate:.3g} %"),
+        *_success(of.succeeded, of.succeeded + of.failed),
         ("Newest runs" if more else "Runs", f"{of.runs:,}"),
         ("Average", duration(of.average)),
         ("Median", duration(of.median)),

@@ -205,7 +205,7 @@ def _state(
     facts = {
         State.INVALID: file is not None and file.config is None,
         State.REFUSED: refused is not None,
-        State.FAILED: last is not None and last.failed and last.status != "cancelled" and not disabled,
+        State.FAILED: last is not None and last.failed and not disabled,
         State.RUNNING: bool(running),
         State.QUEUED: bool(queued),
         State.DISABLED: disabled,

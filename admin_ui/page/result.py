@@ -76,8 +76,7 @@ def unsaid(row: HistoryRow, how: str) -> str | None:
     """Return why a run failed where `how` does not say so already, by itself or as the reason that it ends with."""
     if not row.failed or not row.cause or row.cause == how:
         return None
-    is_said = how.endswith(row.reason or "") or row.status == "cancelled"  # `by anna` says more than a request's id
-    return None if row.cause == row.reason and is_said else row.cause
+    return None if row.cause == row.reason and how.endswith(row.cause) else row.cause
 
 
 def outcome(row: HistoryRow, who: Who = nobody) -> str:

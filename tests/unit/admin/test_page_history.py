@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from admin_ui.model import FAILURES
 from admin_ui.page import charts
 from admin_ui.page.address import Address, parse
 from admin_ui.page.history_filter import question, read_time
@@ -32,7 +33,7 @@ def a_run(minutes: float = 0, took: float = 2.0, status: str = "success", **fact
         "run_id": f"run-{minutes:g}",
         "job_name": "backup",
         "status": status,
-        "failed": status != "success",
+        "failed": status in FAILURES,
         "at": at(minutes),
         "trigger": "schedule",
         "scheduled_time": at(minutes),
@@ -312,6 +313,22 @@ def test_figures_are_of_the_runs_that_ended():
 
 def test_there_are_no_figures_without_a_run_that_ended():
     assert charts.figures([a_running(1), a_span(1, first=1, count=1)]) is None
+
+
+@pytest.mark.parametrize(("good", "told"), [(3, "75 %"), (0, "0 %")])
+def test_a_success_rate_leaves_cancelled_runs_out(good, told):
+    rows = [a_run(number, status="success") for number in range(good)]
+    rows += [a_run(good, status="failure"), a_run(good + 1, status="cancelled"), a_run(good + 2, status="cancelled")]
+    of = charts.figures(rows)
+    assert of is not None
+    assert of.runs == good + 3
+    assert f'<dt>Success</dt><dd class="num">{told}<' in charts.figures_html(of, more=False)
+
+
+def test_where_every_run_was_cancelled_there_is_no_success_rate():
+    of = charts.figures([a_run(1, status="cancelled")])
+    assert of is not None
+    assert re.findall("<dt>(.*?)</dt>", charts.figures_html(of, more=False))[0] == "Runs"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from admin_ui.job_files import JobFile
-from admin_ui.model import JobConfig
+from admin_ui.model import FAILURES, JobConfig
 from admin_ui.overview import Overview, Upcoming, refusals
 from admin_ui.page.address import Address
 from admin_ui.page.alarm import alarm
@@ -48,8 +48,8 @@ def refusal(name: str, field: str = "timezone", found: str = "Mars", wanted: str
 
 
 def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: Any) -> HistoryRow:
-    failed = status not in ("success", "running", "queued")
-    ended = {} if status in ("running", "queued") else {"end_time": at, "exit_code": int(failed), "duration_seconds": 2}
+    failed = status in FAILURES
+    ended = {} if status in ("running", "queued") else {"end_time": at, "exit_code": int(status != "success"), "duration_seconds": 2}
     return HistoryRow(
         run_id=f"{job_name}-run", job_name=job_name, status=status, failed=failed, at=at, **{**ended, **fields}
     )
