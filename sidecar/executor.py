@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from sidecar.clock import Clock
 from sidecar.errors import StartError
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
 from sidecar.output import Outputs
-from sidecar.policy import new_run_id
+from sidecar.policy import MOST_AHEAD, new_run_id
 from sidecar.streams import Stream, Streams
 from sidecar.targets import Exit, Launch, Process, Target
 
@@ -22,8 +23,9 @@ OUTPUT_CHECK_SECONDS = 1.0
 
 NO_ROOM = "no room was left in the logs directory when it ended, so its output may be cut; it may have failed for that"
 
-MOST_HOLDING = 64
-"""With more runs going, the output files of further ones are closed here and found again when they are needed."""
+MOST_HOLDING = min(MOST_AHEAD, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 8)
+"""With more runs going, the output files of further ones are closed here and found again when they are needed. Each
+run holds two: at most a quarter of the descriptors that this process may have."""
 
 
 @dataclass(slots=True, eq=False)

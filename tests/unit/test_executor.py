@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
@@ -20,6 +22,7 @@ from sidecar.executor import JobExecutor, manual_run
 from sidecar.local import LocalProcess, LocalTarget
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
 from sidecar.output import Outputs
+from sidecar.policy import MOST_AHEAD
 from sidecar.processes import FAMILY, members
 from sidecar.targets import Launch, Process
 
@@ -254,6 +257,13 @@ def test_no_more_is_prepared_than_many_runs_hold_open(
     assert held == 2 * 2
     assert [result.stdout for result in results] == ["printed\n"] * 4
     assert open_below(tmp_path) == 0
+
+
+@pytest.mark.parametrize(("limit", "most"), [(80, 10), (256, 32), (4096, MOST_AHEAD)])
+def test_output_files_take_a_quarter_of_the_descriptors_at_most(limit: int, most: int) -> None:
+    say = f"ulimit -S -n {limit}; {sys.executable} -c 'import sidecar.executor as e; print(e.MOST_HOLDING)'"
+
+    assert subprocess.run(["sh", "-c", say], capture_output=True, text=True).stdout == f"{most}\n"
 
 
 def test_run_that_cannot_be_prepared_is_tried_again_at_its_start(executor: JobExecutor, tmp_path: Path) -> None:
