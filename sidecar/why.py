@@ -419,8 +419,8 @@ def _after_a_gap(e: Evidence, schedule: Schedule, scheduled: datetime) -> Iterat
 
 def _beside(e: Evidence, at: datetime) -> Iterator[str]:
     """Yield what else happened to the job then: runs that began in that minute, requests around it."""
-    scheduled_start = _line_for(e, "job_start", at)
-    told: set[str | None] = set() if scheduled_start is None else {line["run_id"] for line in _attempts(e, scheduled_start)}
+    start = _line_for(e, "job_start", at)
+    told = {line.get("run_id") for line in _attempts(e, start)} if start is not None else set()
     for line in e.journal:
         if line["event"] == "job_start" and is_in(time_in(line, "start_time"), at):
             scheduled = time_in(line, "scheduled_time")

@@ -49,9 +49,10 @@ def refusal(name: str, field: str = "timezone", found: str = "Mars", wanted: str
 
 def run(job_name: str, status: str = "failure", at: datetime = NOON, **fields: Any) -> HistoryRow:
     failed = status in FAILURES
-    ended = {} if status in ("running", "queued") else {"end_time": at, "exit_code": int(status != "success"), "duration_seconds": 2}
+    ended: dict[str, Any] = {"end_time": at, "exit_code": int(status != "success"), "duration_seconds": 2}
+    known = {} if status in ("running", "queued") else ended
     return HistoryRow(
-        run_id=f"{job_name}-run", job_name=job_name, status=status, failed=failed, at=at, **{**ended, **fields}
+        run_id=f"{job_name}-run", job_name=job_name, status=status, failed=failed, at=at, **{**known, **fields}
     )
 
 
