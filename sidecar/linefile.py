@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import secrets
 from collections import deque
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
@@ -99,7 +101,7 @@ class LineFile(RotatingFileHandler):
         try:
             data = b"".join(self._waiting)
             if not self._settle(data):
-                self._write(data + self._head() if self.lost else data)
+                self._add(data)
         except OSError as error:
             self.problem = error
             self._torn = True
@@ -139,6 +141,16 @@ class LineFile(RotatingFileHandler):
         finally:
             os.close(descriptor)
             self._beside.unlink(missing_ok=True)
+
+    def _add(self, data: bytes) -> None:
+        try:
+            self._write(data + self._head() if self.lost else data)
+        except OSError as error:
+            # Files may not grow to the limit that was set (RLIMIT_FSIZE, or the file system's own): a new one has room.
+            if error.errno != errno.EFBIG or self._size <= self._head_size:
+                raise
+            self._cut_back()
+            self._begin_file(data)
 
     def _is_full(self, more: int) -> bool:
         limit = max(self.maxBytes, HEADS_A_FILE * self._head_size, self._rotate_above)
@@ -195,6 +207,7 @@ class LineFile(RotatingFileHandler):
             if self._durable:
                 os.fsync(descriptor)
             if path.exists() and path.stat().st_size:
+                _move_directory(path.with_name(f"{path.name}.{self.backupCount}"))
                 super().doRollover()
             os.replace(self._beside, path)
         except OSError:
@@ -218,6 +231,7 @@ class LineFile(RotatingFileHandler):
 
     def _create_beside(self) -> int:
         # Anew: what lies there was left by a crash, or is a link that a job made.
+        _move_directory(self._beside)
         self._beside.unlink(missing_ok=True)
         return os.open(self._beside, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
 
@@ -247,3 +261,9 @@ class LineFile(RotatingFileHandler):
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _move_directory(path: Path) -> None:
+    """Rename a directory that somebody made where a file has to go; what is in it stays."""
+    if path.is_dir() and not path.is_symlink():
+        path.rename(path.with_name(f"{path.name}.{secrets.token_hex(4)}"))

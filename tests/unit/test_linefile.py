@@ -79,6 +79,22 @@ def test_a_link_in_the_place_of_the_next_file_is_not_followed(path):
     assert (precious.read_text(), path.read_text(), path.is_symlink()) == ("kept", "head\none\n", False)
 
 
+@pytest.mark.parametrize("place", [".x.log.new", "x.log.1", "x.log.3"])
+def test_a_directory_where_a_rotation_puts_files_is_moved_and_keeps_what_is_in_it(path, place):
+    file = opened(path, max_bytes=100, backups=3)
+    precious = path.with_name(place) / "precious"
+    precious.parent.mkdir()
+    precious.write_text("kept")
+
+    for number in range(60):
+        assert put(file, f"line {number:02}")
+
+    (moved,) = [entry for entry in path.parent.iterdir() if entry.is_dir()]
+    assert (moved / "precious").read_text() == "kept"
+    assert {"x.log", "x.log.1", "x.log.2", "x.log.3"} == {e.name for e in path.parent.iterdir() if e.is_file()}
+    assert max(entry.stat().st_size for entry in path.parent.iterdir() if entry.is_file()) <= 100
+
+
 def test_a_file_is_rotated_before_it_grows_past_its_limit(path):
     file = opened(path, max_bytes=100, backups=3)
     for number in range(60):
@@ -209,6 +225,43 @@ def test_a_rotation_that_fails_leaves_the_old_file_in_use(path, monkeypatch):
     assert file.problem is None
     assert path.read_text() == "head\n" + "x" * 40 + "\nmore\n"
     assert [entry.name for entry in path.parent.iterdir()] == ["x.log"]
+
+
+def small_files(monkeypatch, longest):
+    """Let os.write fail as it does where no file may be longer (RLIMIT_FSIZE), after what still fits."""
+    real = os.write
+
+    def write(descriptor, data):
+        room = longest - os.fstat(descriptor).st_size
+        if room <= 0:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        return real(descriptor, bytes(data)[:room])
+
+    monkeypatch.setattr(os, "write", write)
+
+
+def test_a_file_that_may_not_grow_to_its_limit_is_rotated_where_it_has_to_end(path, monkeypatch):
+    small_files(monkeypatch, longest=100)
+    file = opened(path, backups=50, head=lambda: b"head\n")
+    for number in range(60):
+        assert put(file, f"line {number:02}")
+
+    names = [*(f"x.log.{n}" for n in range(50, 0, -1)), "x.log"]
+    texts = [(path.parent / name).read_text() for name in names if (path.parent / name).exists()]
+    assert all(text.startswith("head\n") and text.endswith("\n") for text in texts)
+    assert "".join(texts).replace("head\n", "").splitlines() == [f"line {number:02}" for number in range(60)]
+
+
+def test_a_line_that_is_longer_than_any_file_may_be_makes_no_new_files(path, monkeypatch):
+    small_files(monkeypatch, longest=100)
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+
+    assert not put(file, "y" * 200)
+    assert not file.commit()
+
+    assert [entry.name for entry in path.parent.iterdir()] == ["x.log"]
+    assert path.read_text() == "head\none\n"
 
 
 @pytest.mark.parametrize("durable", [False, True])
