@@ -142,7 +142,8 @@ class Ledger:
         `still_there` is every key that may be present: an answer's age begins when it is not among them. The
         times are on disk with the next checkpoint only; after a crash, what a start sees counts from then again.
         """
-        seen = {key: now if key in still_there else at for key, at in self.answers.items()}
+        # Never an earlier time: a clock that was put back may go forward again, and all at once.
+        seen = {key: max(now, at) if key in still_there else at for key, at in self.answers.items()}
         self.answers = {key: at for key, at in seen.items() if now - at <= max_age}
 
     def _answered(self, line: Mapping[str, Any]) -> None:

@@ -227,3 +227,23 @@ def test_a_pending_retry_waits_no_longer_than_its_delay_when_the_clock_was_put_b
         await world.step()
 
     assert [line["trigger"] for line in play(tmp_path, story).lines("job_start")] == ["manual", "retry"]
+
+
+@pytest.mark.parametrize("back", [2 * HOUR, 24 * HOUR])
+def test_a_request_runs_once_when_the_clock_goes_back_and_forward_again_while_its_file_is_there(tmp_path, back):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *")
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0])
+        world.clock.set_wall(NOON - back)
+        await world.at(NOON - back + MINUTE)
+        (world.jobs / "triggers" / "r1.json").unlink()
+        await world.at(NOON - back + 2 * MINUTE)
+        world.clock.set_wall(NOON + 5 * MINUTE)
+        await world.at(NOON + 6 * MINUTE)
+        world.request()
+        await world.step()
+
+    assert play(tmp_path, story).names() == ["trigger_accepted", "job_start", "job_complete"]

@@ -237,6 +237,14 @@ def test_an_answers_age_begins_when_its_file_goes():
     assert (kept, set(ledger.answers)) == ({"run job q1"}, set())
 
 
+def test_an_answer_grows_no_older_by_a_clock_that_is_put_back():
+    ledger, hour = ledger_of(accepted()), timedelta(hours=1)
+    ledger.forget_answers({"run job q1"}, NOON - 2 * hour, hour)
+    ledger.forget_answers(set(), NOON + hour, hour)
+
+    assert set(ledger.answers) == {"run job q1"}
+
+
 def test_runs_of_a_job_are_found_without_the_others():
     table = RunTable()
     for name, run_id in (("a", "1"), ("b", "2"), ("a", "3")):
