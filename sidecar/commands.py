@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from sidecar import health, history, journal, policy
 from sidecar.catalog import Catalog, Definition
 from sidecar.clock import Clock, from_iso, iso
-from sidecar.config import ConfigLoader, display_name, duplicate, is_definition
+from sidecar.config import ConfigLoader, display_name, duplicate, is_definition, is_job_name
 from sidecar.cron import Schedule, parse
 from sidecar.errors import FileUnreadable, JobFileError, Problem, ScheduleError, UnknownJob, UsageError
 from sidecar.evidence import Evidence, previous
@@ -47,7 +47,10 @@ LAST_RUN_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one file is: the definition of a job, or its problems. `shown` is how the caller called the file."""
+    """What one file is: the definition of a job, or its problems. `shown` is how the caller called the file.
+
+    `job_name` is the name in it, where it is one that a job can have.
+    """
 
     path: Path
     shown: str
@@ -87,7 +90,7 @@ def _judge_file(settings: Settings, path: Path, shown: str) -> Verdict:
     try:
         config, _ = _loader(settings, path.parent).load(path.name)
     except JobFileError as error:
-        return Verdict(path, shown, problems=error.problems)
+        return Verdict(path, shown, _claimed_name(path), error.problems)
     return Verdict(path, shown, config.name)
 
 
@@ -98,11 +101,11 @@ def _without_duplicates(verdicts: Sequence[Verdict]) -> list[Verdict]:
     judged: dict[tuple[str, str], Verdict] = {}
     for verdict in sorted(verdicts, key=lambda each: (str(each.path.parent), each.path.name)):
         folder = os.path.realpath(verdict.path.parent)
-        if verdict.job_name is not None:
+        if verdict.job_name is not None and not verdict.problems:
             holder = first.setdefault((folder, verdict.job_name), verdict.path)
             if holder.name != verdict.path.name:
                 problem = duplicate(verdict.job_name, holder.name)
-                verdict = Verdict(verdict.path, verdict.shown, problems=[problem])
+                verdict = replace(verdict, problems=[problem])
         judged.setdefault((folder, verdict.path.name), verdict)
     return list(judged.values())
 
@@ -345,12 +348,13 @@ def invalid_files(settings: Settings, catalog: Catalog, job_name: str) -> dict[s
     }
 
 
-def _claimed_name(path: Path) -> object:
+def _claimed_name(path: Path) -> str | None:
     try:
         document = read_json(read_small(path)[0])
     except (FileUnreadable, ValueError):
         return None
-    return document.get("name") if isinstance(document, dict) else None
+    name = document.get("name") if isinstance(document, dict) else None
+    return name if isinstance(name, str) and is_job_name(name) else None
 
 
 def unknown(job_name: str, catalog: Catalog, invalid: Mapping[str, Sequence[Problem]]) -> str:

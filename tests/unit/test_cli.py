@@ -283,11 +283,30 @@ def test_validate_json_holds_the_same_as_data(sidecar, jobs):
             {
                 "file": "bad.json",
                 "valid": False,
-                "job_name": None,
+                "job_name": "bad",
                 "problems": [{"field": "enabled", "found": "'yes'", "wanted": "expected true or false"}],
             },
             {"file": "good.json", "valid": True, "job_name": "good", "problems": []},
         ],
+    }
+
+
+def test_validate_json_names_the_job_of_an_invalid_file_where_a_job_can_be_called_so(sidecar, jobs):
+    put(jobs, "same", "a.json")
+    put(jobs, "same", "b.json")
+    put(jobs, "same", "0.json", enabled=1)
+    put(jobs, "no name", "c.json")
+    (jobs / "d.json").write_text(json.dumps({"name": ["listed"]}))
+    (jobs / "e.json").write_text("{")
+    files = json.loads(sidecar("validate", "--json")[1])["files"]
+
+    assert {each["file"]: (each["job_name"], each["valid"]) for each in files} == {
+        "0.json": ("same", False),
+        "a.json": ("same", True),
+        "b.json": ("same", False),
+        "c.json": (None, False),
+        "d.json": (None, False),
+        "e.json": (None, False),
     }
 
 
