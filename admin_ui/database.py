@@ -21,7 +21,7 @@ ALONE_SECONDS = 30.0
 
 SIDE_FILES = ("", "-wal", "-shm")
 TABLES = """
-CREATE TABLE lines (  -- every journal line but checkpoints
+CREATE TABLE lines (  -- every journal line; of a checkpoint no more than its place
   seq INTEGER PRIMARY KEY,
   digest INTEGER NOT NULL UNIQUE,  -- of its bytes: a line that is read again is known
   at TEXT NOT NULL,

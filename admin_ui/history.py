@@ -264,7 +264,7 @@ class History:
                 apply_main_entry(connection, entry)
         elif entry["event"] == "checkpoint":
             if not late:
-                _reconcile(connection, entry)
+                _reconcile(connection, entry, _place(connection, line, entry))
         elif (seq := _insert_line(connection, line, entry, number)) is not None:
             APPLY[entry["event"]](connection, entry, seq)
             touched.add(entry["job_name"] or "")
@@ -342,7 +342,7 @@ def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry, numb
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number,
-            int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True),
+            _digest(line),
             entry["timestamp"],
             entry["event"],
             entry["job_name"] or "",
@@ -362,6 +362,19 @@ def _insert_line(connection: sqlite3.Connection, line: bytes, entry: Entry, numb
             (done.lastrowid, *map(_indexable, (facts, stdout, stderr))),
         )
     return done.lastrowid
+
+
+def _place(connection: sqlite3.Connection, line: bytes, checkpoint: Entry) -> int:
+    """Return the number that a checkpoint has among the lines: of one that is read again, the one from then."""
+    bare = {"timestamp": checkpoint["timestamp"], "event": checkpoint["event"], "job_name": None}
+    number = _insert_line(connection, line, bare, None)
+    if number is None:
+        (number,) = connection.execute("SELECT seq FROM lines WHERE digest = ?", (_digest(line),)).fetchone()
+    return int(number)
+
+
+def _digest(line: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(line, digest_size=8).digest(), "big", signed=True)
 
 
 def _indexable(text: str) -> str:
@@ -476,8 +489,8 @@ def _requester(connection: sqlite3.Connection, entry: Mapping[str, Any]) -> str 
     return row[0] if row else None
 
 
-def _reconcile(connection: sqlite3.Connection, entry: Entry) -> None:
-    """Take up a checkpoint: which definitions are in force and, from a full one, which runs there are at that time."""
+def _reconcile(connection: sqlite3.Connection, entry: Entry, place: int) -> None:
+    """Take up a checkpoint: which definitions are in force and, from a full one, which runs there are at that place."""
     if entry["full"]:
         connection.execute("DELETE FROM in_force")
         there = list(_runs_of(entry))
@@ -486,10 +499,9 @@ def _reconcile(connection: sqlite3.Connection, entry: Entry) -> None:
             if known is None or known[0] != status:  # what came before was rotated away before it was read
                 _put(connection, run, status, run["since"], None)
         ids = {run["run_id"] for _, run in there}
+        # By the journal's order, not by times: the clock may have been set back.
         active = connection.execute(
-            "SELECT runs.id, runs.run_id FROM runs LEFT JOIN lines ON lines.seq = runs.line"
-            " WHERE runs.status IN ('running', 'queued') AND coalesce(lines.at, '') < ?",
-            (entry["timestamp"],),
+            "SELECT id, run_id FROM runs WHERE status IN ('running', 'queued') AND (line IS NULL OR line < ?)", (place,)
         ).fetchall()
         # Their last line was rotated away before it was read.
         lost = [(row_id,) for row_id, run_id in active if run_id not in ids]

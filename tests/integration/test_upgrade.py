@@ -72,7 +72,7 @@ def test_admin_takes_up_every_line(sample, tmp_path):
         history.stop()
 
     assert history.skipped_lines == 0
-    assert indexed == Counter(entry["event"] for entry in entries(sample / "logs") if entry["event"] != "checkpoint")
+    assert indexed == Counter(entry["event"] for entry in entries(sample / "logs"))
 
 
 def test_scheduler_goes_on_from_there(sample):
