@@ -1,4 +1,7 @@
-"""The index file: its tables, one connection to write, many to read. Made anew if it is lost or damaged."""
+"""The index file: its tables, one connection to write, many to read. Made anew if it is lost or damaged.
+
+One of an earlier version is kept where that can be done: it reaches back further than the logs to make it from.
+"""
 
 from __future__ import annotations
 
@@ -85,6 +88,9 @@ CREATE TABLE cursors (
   log TEXT NOT NULL, file TEXT NOT NULL, offset INTEGER NOT NULL, tail BLOB NOT NULL, PRIMARY KEY (log, file)
 ) WITHOUT ROWID;
 """
+UPGRADES = {1: "UPDATE runs SET failed = 0, cause = NULL WHERE status = 'cancelled';"}
+"""By an earlier version with the same tables, what makes it this one."""
+
 NAMES = frozenset(re.findall(r"^CREATE (?:VIRTUAL )?(?:TABLE|INDEX) (\w+)", TABLES, re.MULTILINE))
 
 
@@ -253,7 +259,9 @@ class Database:
             return False
 
     def _is_sound(self) -> bool:
-        """Return whether the file is a database of this version; damage deep inside is found when it is met."""
+        """Return whether the file is a database of this version, or has become one; damage deep inside is found when it
+        is met.
+        """
         if not self._path.exists():
             return False
         try:
@@ -261,6 +269,9 @@ class Database:
             try:
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
                 names = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+                if version in UPGRADES and names >= NAMES:
+                    connection.executescript(f"BEGIN; {UPGRADES[version]} PRAGMA user_version = {VERSION}; COMMIT;")
+                    version = VERSION
             finally:
                 connection.close()
         except sqlite3.DatabaseError as error:

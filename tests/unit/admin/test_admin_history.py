@@ -523,6 +523,24 @@ def test_a_lost_or_damaged_index_is_made_again_from_the_logs(history, log, tmp_p
     again.stop()
 
 
+def test_an_index_of_the_version_before_keeps_what_the_logs_no_longer_have(history, log, tmp_path):
+    append(log, failure("r1", 1, stderr="boom"), failure("r2", 2, status="cancelled", reason="by anna"))
+    history.poll()
+    before = {run_id: row(history, run_id) for run_id in ("r1", "r2")}
+    history.stop()
+    log.unlink()
+    with sqlite3.connect(tmp_path / "data" / INDEX) as connection:
+        connection.execute("UPDATE runs SET failed = 1, cause = 'by anna' WHERE run_id = 'r2'")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    again = History(tmp_path / "logs", tmp_path / "data", keep_days=100_000)
+    again.poll()
+
+    assert {run_id: row(again, run_id) for run_id in ("r1", "r2")} == before
+    assert page(again, status="failed") == ["r1"]
+    again.stop()
+
+
 def test_an_index_that_is_removed_while_it_is_in_use_is_made_again(history, log, tmp_path):
     append(log, complete("r1"))
     history.poll()
