@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from admin_ui.auth import User
-from admin_ui.errors import SchedulerSilent, StorageError
+from admin_ui.errors import NotDurable, SchedulerSilent, StorageError
 from admin_ui.files import sync_folder
 from admin_ui.model import REQUEST_ID, iso
 
@@ -88,9 +88,10 @@ class AuditLog:
     def failed(self, line_id: str, user: User, action: str, job_name: str | None, error: BaseException) -> bool:
         """Note which error came of a requested change; return whether it could be written.
 
-        The scheduler's silence is no failure: its request stays, and may be taken up yet.
+        The scheduler's silence is no failure: its request stays, and may be taken up yet. Nor is it one that what was
+        done may not last.
         """
-        outcome = "unanswered" if isinstance(error, SchedulerSilent) else "failed"
+        outcome = {SchedulerSilent: "unanswered", NotDurable: "done"}.get(type(error), "failed")
         details = {"error": type(error).__name__, "text": str(error)}
         return self.outcome(line_id, user, action, job_name, outcome, details)
 
@@ -171,8 +172,9 @@ class AuditLog:
                 with suppress(OSError):  # then the file grows on, which is better than no line
                     self._rotate(len(data))
                 self._append(data, durable=durable)
-            except OSError as error:
-                raise StorageError(f"the audit log cannot be written: {error.strerror or error}") from error
+            except (OSError, NotDurable) as error:
+                why = getattr(error, "strerror", None) or error
+                raise StorageError(f"the audit log cannot be written: {why}") from error
 
     def _append(self, data: bytes, *, durable: bool) -> None:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -186,13 +188,13 @@ class AuditLog:
                 _write_all(descriptor, data)
                 if durable:
                     os.fsync(descriptor)
-            except OSError:
+                    if size == 0:
+                        sync_folder(self._path.parent)
+            except (OSError, NotDurable):
                 os.ftruncate(descriptor, size)  # no half line, and none for a change that will not happen
                 raise
         finally:
             os.close(descriptor)
-        if durable and size == 0:
-            sync_folder(self._path.parent)
 
     def _rotate(self, more: int) -> None:
         try:

@@ -62,6 +62,13 @@ class StorageError(AdminError):
     """A file or the index cannot be read or written; the message says which and why. The change did not happen."""
 
 
+class NotDurable(AdminError):
+    """The change was made and counts, but its folder cannot be synced: a power cut may undo it."""
+
+    def __init__(self, folder: str, why: str) -> None:
+        super().__init__(f"it is done, but a power cut may undo it: the folder {folder}/ cannot be synced: {why}")
+
+
 class FileUnreadable(AdminError):
     """A path is not a small regular readable file; nothing was read and nothing blocked."""
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from admin_ui.errors import FileUnreadable
+from admin_ui.errors import FileUnreadable, NotDurable
 
 LIMIT_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
@@ -62,14 +62,18 @@ def read_below(directory: Path, name: str, limit: int = LIMIT_BYTES) -> tuple[by
 
 
 def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put a new file with exactly `data` at `path`, durably. Raises FileExistsError if anything is there; OSError."""
+    """Put a new file with exactly `data` at `path`, durably.
+
+    Raises NotDurable if it is there, but may not last; FileExistsError if anything else is there; OSError.
+    """
     _write(path, data, mode, os.link)
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644, *, check: Callable[[], None] = lambda: None) -> None:
     """Put a file with exactly `data` at `path`, durably; readers see the old file or the new one.
 
-    `check` is called last before the old file is replaced and may raise. After that or an OSError nothing changed.
+    `check` is called last before the old file is replaced and may raise. After that or an OSError nothing changed;
+    after NotDurable the new file is there, but may not last.
     """
 
     def replace(temporary: Path, path: Path) -> None:
@@ -103,15 +107,16 @@ def clear_leftovers(folder: Path, older_than: float) -> int:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` last; some file systems (FUSE, SMB) know no such thing and say EINVAL."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make what was renamed or removed in `folder` last. Raises NotDurable; that it was done holds all the same."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(descriptor)
+        if error.errno != errno.EINVAL:  # of file systems (FUSE, SMB) that know no such thing
+            raise NotDurable(folder.name, error.strerror or str(error)) from error
 
 
 def digest(data: bytes) -> str:

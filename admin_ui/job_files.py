@@ -9,8 +9,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from admin_ui.errors import (
     FileUnreadable,
     JobAlreadyExistsError,
     JobNotFoundError,
+    NotDurable,
     StorageError,
     ValidationError,
 )
@@ -94,22 +95,21 @@ class JobFiles:
         return candidates[0]
 
     def create(self, config: JobConfig) -> JobFile:
-        """Write a new definition. Raises ValidationError, JobAlreadyExistsError, StorageError."""
+        """Write a new definition. Raises ValidationError, JobAlreadyExistsError, StorageError, NotDurable."""
         document = config.to_document()
         _require_valid(document)
         with self._changing:
             taken = next((each for each in self.list() if each.name == config.name), None)
             if taken is not None:
                 raise JobAlreadyExistsError(config.name, taken.file)
-            file = f"{config.name}.json"
+            file, data = f"{config.name}.json", _written(document)
             try:
-                data = _written(document)
-                write_new(self.directory / file, data)
+                with self._told(config.name, digest(data)):
+                    write_new(self.directory / file, data)
             except FileExistsError:
                 raise JobAlreadyExistsError(config.name, file) from None
             except OSError as error:
                 raise _unwritable(file, error) from None
-            self._changed(config.name, digest(data))
         return _understood(file, data, datetime.now(UTC))
 
     def update(
@@ -122,7 +122,7 @@ class JobFiles:
     ) -> JobFile:
         """Change fields of a definition and keep all others as they are written.
 
-        Raises JobNotFoundError, ConflictError, ValidationError (the result would be invalid), StorageError.
+        Raises JobNotFoundError, ConflictError, ValidationError (the result would be invalid), StorageError, NotDurable.
         """
         with self._changing:
             current = self._expected(job_name, expected_sha256)
@@ -135,15 +135,15 @@ class JobFiles:
             data = edit(current.text, changes, remove).encode()
             if data == current.text.encode():
                 return current
-            self._replace(current, data)
-            self._changed(job_name, digest(data))
+            with self._told(job_name, digest(data)):
+                self._replace(current, data)
         return _understood(current.file, data, datetime.now(UTC))
 
     def delete(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
-        """Remove a definition and return what it was. Raises JobNotFoundError, ConflictError, StorageError.
+        """Remove a definition and return what it was.
 
         It is moved aside, read again and put back if it is not the expected one: what a writer put there in the
-        last moment is never lost.
+        last moment is never lost. Raises JobNotFoundError, ConflictError, StorageError, NotDurable.
         """
         with self._changing:
             current = self._expected(job_name, expected_sha256)
@@ -158,15 +158,25 @@ class JobFiles:
                     with suppress(FileExistsError):  # then somebody wrote an even newer one
                         os.link(moved, path, follow_symlinks=False)
                 os.unlink(moved)
-                sync_folder(self.directory)
             except FileNotFoundError:
                 raise JobNotFoundError(job_name) from None
             except OSError as error:
                 raise _unwritable(current.file, error) from None
             self._changed(job_name, None)
-        if found.sha256 != current.sha256:
-            raise ConflictError(current.file, found.text, found.sha256)
+            if found.sha256 != current.sha256:
+                raise ConflictError(current.file, found.text, found.sha256)
+            sync_folder(self.directory)
         return current
+
+    @contextmanager
+    def _told(self, job_name: str, sha256: str | None) -> Iterator[None]:
+        """Tell of a change that is made inside, also of one that may not last."""
+        try:
+            yield
+        except NotDurable:
+            self._changed(job_name, sha256)
+            raise
+        self._changed(job_name, sha256)
 
     def _changed(self, job_name: str, sha256: str | None) -> None:
         self._on_change(job_name, sha256)

@@ -114,7 +114,7 @@ class JobManagementService:
         return self.files.get(job_name)
 
     def create_job(self, config: JobConfig) -> JobFile:
-        """Write a new definition. Raises JobAlreadyExistsError, ValidationError, StorageError."""
+        """Write a new definition. Raises JobAlreadyExistsError, ValidationError, StorageError, NotDurable."""
         return self.files.create(config)
 
     def update_job(
@@ -128,7 +128,7 @@ class JobManagementService:
         """Write the fields that `config` names; others stay, but for those in `remove`.
 
         With `expected_sha256`, only if the file is still that version. Raises JobNotFoundError, ConflictError,
-        ValidationError, StorageError.
+        ValidationError, StorageError, NotDurable.
         """
         return self.files.update(job_name, config.to_document(), expected_sha256=expected_sha256, remove=remove)
 
@@ -141,7 +141,10 @@ class JobManagementService:
         return self.files.update(job_name, {"enabled": False}, expected_sha256=expected_sha256)
 
     def delete_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
-        """Remove a definition and return what it was. Raises JobNotFoundError, ConflictError, StorageError."""
+        """Remove a definition and return what it was.
+
+        Raises JobNotFoundError, ConflictError, StorageError, NotDurable.
+        """
         return self.files.delete(job_name, expected_sha256=expected_sha256)
 
     # Requests
@@ -195,7 +198,7 @@ class JobManagementService:
         return self._ask("cancel", job_name, requested_by, request_id).run_ids
 
     def pause(self) -> None:
-        """Have nothing start by its schedule until `resume`. Raises StorageError."""
+        """Have nothing start by its schedule until `resume`. Raises StorageError, NotDurable."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             os.close(os.open(self._jobs / PAUSE, flags, 0o644))
@@ -206,7 +209,7 @@ class JobManagementService:
             raise StorageError(f"{PAUSE} cannot be written: {error.strerror}") from error
 
     def resume(self) -> None:
-        """Let schedules count again. Raises StorageError."""
+        """Let schedules count again. Raises StorageError, NotDurable."""
         try:
             os.unlink(self._jobs / PAUSE)
             sync_folder(self._jobs)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from admin_ui.errors import FileUnreadable
+from admin_ui.errors import FileUnreadable, NotDurable
 from admin_ui.files import read_below, read_json, write_whole
 from admin_ui.job_files import JobFile
 
@@ -43,7 +43,7 @@ class OwnWrites:
             try:
                 self._directory.mkdir(parents=True, exist_ok=True)
                 write_whole(self._directory / FILE_NAME, json.dumps(self._written).encode(), 0o600)
-            except OSError as error:
+            except (OSError, NotDurable) as error:
                 LOG.warning("%s cannot be kept: %s", FILE_NAME, error)
 
     def changed_outside(self, files: Iterable[JobFile], now: datetime) -> dict[str, datetime]:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from admin_ui.errors import FileUnreadable, StorageError, ValidationError
+from admin_ui.errors import FileUnreadable, NotDurable, StorageError, ValidationError
 from admin_ui.files import read_below, read_json, write_new
 from admin_ui.model import JOB_NAME, REQUEST_ID, iso, on_the_calendar
 
@@ -92,11 +92,10 @@ class Requests:
         path = self._directory / f"{job_name}-{request.request_id}{SUFFIX}"
         try:
             self._directory.mkdir(exist_ok=True)
-            write_new(path, data)
+            with suppress(NotDurable):  # what is there is seen by the scheduler: it was asked for
+                write_new(path, data)
         except OSError as error:
-            # What is there is seen by the scheduler, even if it could not be made durable: it was asked for.
-            if isinstance(error, FileExistsError) or not os.path.lexists(path):
-                raise StorageError(f"the request cannot be written: {error.strerror}") from error
+            raise StorageError(f"the request cannot be written: {error.strerror}") from error
         return request
 
     def clear(self, answered_at: AnsweredAt) -> int:

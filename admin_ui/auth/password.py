@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from admin_ui.auth import User, Visitor
 from admin_ui.auth.hashing import ScryptHash
 from admin_ui.auth.limits import SignInLimits
 from admin_ui.auth.sessions import Session, Sessions
-from admin_ui.errors import AdminError, FileUnreadable, SettingsError, StorageError, ValidationError
+from admin_ui.errors import AdminError, FileUnreadable, NotDurable, SettingsError, StorageError, ValidationError
 from admin_ui.files import read_below, read_json, write_whole
 from admin_ui.model import from_iso, iso
 
@@ -145,7 +146,8 @@ class PasswordStore:
         }
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
-            write_whole(self._dir / FILE_NAME, json.dumps(document, indent=2).encode() + b"\n", 0o600)
+            with suppress(NotDurable):  # what is there counts: called a failure, the old password would be believed in
+                write_whole(self._dir / FILE_NAME, json.dumps(document, indent=2).encode() + b"\n", 0o600)
         except OSError as error:
             raise StorageError(f"the password cannot be kept in {self._dir}: {error.strerror or error}") from error
         self._stored = stored

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui.errors import ConflictError, JobAlreadyExistsError, JobNotFoundError, StorageError, ValidationError
+from admin_ui.errors import (
+    ConflictError,
+    JobAlreadyExistsError,
+    JobNotFoundError,
+    NotDurable,
+    StorageError,
+    ValidationError,
+)
 from admin_ui.job_files import JobFiles
 from admin_ui.json_edit import edit
 from admin_ui.model import JobConfig
@@ -290,6 +297,40 @@ def test_what_cannot_be_read_is_not_deleted(files):
     (files.directory / "job.json").mkdir()
 
     with pytest.raises(StorageError):
+        files.delete("job")
+
+    assert os.listdir(files.directory) == ["job.json"]
+
+
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_what_is_done_but_may_not_last_is_told_as_that(tmp_path):
+    told = []
+    files = JobFiles(tmp_path, lambda job_name, sha256: told.append(sha256))
+    with pytest.raises(NotDurable, match="it is done, but a power cut may undo it"):
+        files.create(CONFIG)
+    created = files.get("job")
+    with pytest.raises(NotDurable):
+        files.update("job", {"enabled": False})
+    updated = files.get("job")
+    with pytest.raises(NotDurable):
+        files.delete("job")
+
+    assert (created.config, updated.config) == (CONFIG, replace(CONFIG, enabled=False))
+    assert os.listdir(tmp_path) == []
+    assert (told, files.version) == ([created.sha256, updated.sha256, None], 3)
+
+
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_a_conflict_is_told_first_where_nothing_lasts(files, monkeypatch):
+    put(files)
+    real = os.rename
+
+    def rename(old, new):
+        put(files, STYLED.replace("0 2", "0 3"))
+        real(old, new)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with pytest.raises(ConflictError):
         files.delete("job")
 
     assert os.listdir(files.directory) == ["job.json"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -211,13 +210,9 @@ def test_a_request_in_which_the_scheduler_found_something_wrong_was_answered_and
     assert requests.clear(answers(Request("a.json@5", "", ""))) == 0
 
 
-def test_a_request_that_is_there_was_asked_for_even_if_the_folder_cannot_be_synced(requests, folder, monkeypatch):
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_a_request_that_is_there_was_asked_for_even_if_the_folder_cannot_be_synced(requests):
     """Who was told that nothing was asked for asks again, and the job runs twice."""
-
-    def fail(folder: Path) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr("admin_ui.files.sync_folder", fail)
     asked = requests.drop("run", "job", requested_by="anna", now=datetime.now(UTC))
 
     assert [file.request for file in requests.unanswered(none_of_them)] == [asked]

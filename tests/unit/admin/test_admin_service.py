@@ -23,6 +23,7 @@ import pytest
 from admin_ui import job_management_service, overview
 from admin_ui.errors import (
     JobNotFoundError,
+    NotDurable,
     RequestRejected,
     RunNotFoundError,
     SchedulerSilent,
@@ -325,6 +326,16 @@ def test_pausing_and_resuming_are_a_file(service, root):
     service.resume()
     service.resume()
     assert os.listdir(root / "jobs") == []
+
+
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_a_pause_that_may_not_last_is_told_as_that_and_counts(service):
+    with pytest.raises(NotDurable):
+        service.pause()
+    assert service.is_paused()
+    with pytest.raises(NotDurable):
+        service.resume()
+    assert not service.is_paused()
 
 
 def test_a_pause_that_cannot_be_removed_is_an_error(service, root):

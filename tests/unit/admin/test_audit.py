@@ -10,7 +10,7 @@ import pytest
 from admin_ui import audit
 from admin_ui.audit import Asked, AuditLog
 from admin_ui.auth import User
-from admin_ui.errors import SchedulerSilent, StorageError
+from admin_ui.errors import NotDurable, SchedulerSilent, StorageError
 
 ANNA = User("anna", frozenset({"admin"}), "203.0.113.9")
 NOON = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
@@ -208,6 +208,22 @@ def test_the_schedulers_silence_is_no_failure(log, tmp_path):
         raise SchedulerSilent("no answer yet")
 
     assert lines(tmp_path)[-1]["outcome"] == "unanswered"
+
+
+def test_a_change_that_may_not_last_is_done(log, tmp_path):
+    with pytest.raises(NotDurable), log.change(ANNA, "pause", None):
+        raise NotDurable("jobs", "Input/output error")
+
+    outcome = lines(tmp_path)[-1]
+    assert (outcome["outcome"], outcome["details"]["error"]) == ("done", "NotDurable")
+
+
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_the_first_line_is_not_there_if_its_file_may_not_last(log, tmp_path):
+    with pytest.raises(StorageError, match="Input/output error"):
+        log.requested(ANNA, "delete_job", "backup")
+
+    assert lines(tmp_path) == []
 
 
 def test_change_does_not_begin_where_it_cannot_be_noted(tmp_path):

@@ -89,6 +89,13 @@ def test_a_memory_that_cannot_be_written_costs_only_the_memory(tmp_path, caplog)
     assert "cannot be kept" in caplog.text
 
 
+@pytest.mark.usefixtures("folders_cannot_be_synced")
+def test_a_memory_that_may_not_last_costs_no_more(tmp_path, caplog):
+    OwnWrites(tmp_path).note("job", "0" * 64)
+
+    assert "cannot be kept" in caplog.text
+
+
 def test_only_the_jobs_written_last_are_remembered(tmp_path, monkeypatch):
     monkeypatch.setattr(own_writes, "MOST_REMEMBERED", 2)
     writes = OwnWrites(tmp_path)
