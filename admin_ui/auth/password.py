@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from admin_ui.errors import AdminError, FileUnreadable, NotDurable, SettingsErro
 from admin_ui.files import read_below, read_json, write_whole
 from admin_ui.model import from_iso, iso
 
+LOG = logging.getLogger(__name__)
 USERNAME = "admin"
 SESSION_COOKIE = "admin_session"
 BROWSER_COOKIE = "admin_browser"
@@ -146,8 +147,9 @@ class PasswordStore:
         }
         try:
             self._dir.mkdir(parents=True, exist_ok=True)
-            with suppress(NotDurable):  # what is there counts: called a failure, the old password would be believed in
-                write_whole(self._dir / FILE_NAME, json.dumps(document, indent=2).encode() + b"\n", 0o600)
+            write_whole(self._dir / FILE_NAME, json.dumps(document, indent=2).encode() + b"\n", 0o600)
+        except NotDurable as error:  # what is there counts: called a failure, the old password would be believed in
+            LOG.warning("%s: %s", FILE_NAME, error)
         except OSError as error:
             raise StorageError(f"the password cannot be kept in {self._dir}: {error.strerror or error}") from error
         self._stored = stored

@@ -299,12 +299,13 @@ def test_a_password_that_cannot_be_kept_is_not_chosen(door, store, tmp_path):
 
 
 @pytest.mark.usefixtures("folders_cannot_be_synced")
-def test_a_password_that_is_in_its_file_counts_also_if_it_may_not_last(tmp_path):
+def test_a_password_that_is_in_its_file_counts_also_if_it_may_not_last(tmp_path, caplog):
     store = PasswordStore(tmp_path)
     store.choose(OWN)
 
     assert store.check(OWN)
     assert PasswordStore(tmp_path).check(OWN)
+    assert "a power cut may undo it" in caplog.text
 
 
 def wrong(door, times=1, **named):
