@@ -456,6 +456,6 @@ def _is_rewritten(before: File | None, after: File | None, fingerprint: Fingerpr
     """
     if before is None or after is None:
         return before is not after
-    if before.sha256 == after.sha256 or (before.state is State.BAD and before.sha256 is None):
+    if before.sha256 in (None, after.sha256):  # None: it could not be read, and may be what it was
         return False
     return not (before.fingerprint and fingerprint and before.fingerprint[:3] == fingerprint[:3])

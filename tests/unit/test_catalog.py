@@ -253,10 +253,9 @@ def test_file_that_was_young_when_it_was_read_is_read_once_more(place: Place, mo
     assert place.rescan() == ["updated backup"]
 
 
-def test_unchanged_files_are_not_read_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(50):
-        place.write(f"{number}.json", name=f"job{number}")
-    place.rescan()
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list that grows by the name of each file that is read."""
     reads: list[str] = []
     read = ConfigLoader.read
 
@@ -265,12 +264,33 @@ def test_unchanged_files_are_not_read_again(place: Place, monkeypatch: pytest.Mo
         return read(loader, file)
 
     monkeypatch.setattr(ConfigLoader, "read", counted)
+    return reads
+
+
+def test_unchanged_files_are_not_read_again(place: Place, reads: list[str]) -> None:
+    for number in range(50):
+        place.write(f"{number}.json", name=f"job{number}")
+    place.rescan()
+    reads.clear()
     place.rescan()
     place.write("7.json", name="job7", command="new")
     place.look("7.json")
     place.rescan()
 
     assert reads == ["7.json"]
+
+
+def test_a_look_reads_what_becomes_an_error_once_more_and_nothing_that_is_as_it_was(
+    place: Place, reads: list[str]
+) -> None:
+    place.write("b.json", name="other", working_directory="/nowhere")
+    place.write("c.json", command="second")
+    place.look("b.json", "c.json")
+    reads.clear()
+    place.now += SETTLE
+
+    assert place.look("b.json") == ["config_error b.json", "config_error c.json"]
+    assert reads == ["b.json"]
 
 
 @pytest.mark.parametrize("look", [Place.look, Place.rescan])

@@ -1,6 +1,7 @@
 """One scheduler a logs directory."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from sidecar.errors import AlreadyRunning
 from sidecar.lock import Lock
+from tests.harness import play
 
 
 @pytest.fixture
@@ -89,6 +91,23 @@ def test_a_held_lock_is_not_free_when_its_file_was_removed(lock, tmp_path):
     lock.release()
 
     assert standby.is_free()
+
+
+@pytest.mark.parametrize("removed", ["place/logs/.lock", "place/logs", "place"])
+def test_a_scheduler_whose_lock_is_removed_takes_it_anew_and_goes_on(tmp_path, removed):
+    async def story(world):
+        await world.boot()
+        lock = world.scheduler._lock = Lock(world.logs)
+        lock.acquire()
+        path = tmp_path / removed
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        world.scheduler.step()
+
+        assert lock.is_ours()
+        assert not world.scheduler.runs.draining
+        lock.release()
+
+    play(tmp_path / "place", story)
 
 
 def _other(path):

@@ -92,6 +92,27 @@ def test_a_journal_that_cannot_be_written_is_told_once_with_the_reason_and_once_
     ]
 
 
+def test_how_many_lines_were_lost_is_told_when_the_journal_can_be_written_again(tmp_path, capfd, disk, monkeypatch):
+    monkeypatch.setattr("sidecar.linefile.MAX_WAITING_BYTES", 2000)
+    logger = JobLogger(tmp_path)
+    logger.open_journal()
+    disk.full = True
+    for _ in range(20):
+        logger.log_job_start("job")
+        logger.commit()
+    lost = 20 - logger.waiting
+    disk.full = False
+    logger.commit()
+    logger.close()
+    told = [line for line in lines_of(capfd.readouterr().out) if line["component"] == "journal"]
+
+    assert lost > 0
+    assert [(line["event"], line["lost_lines"]) for line in told] == [
+        ("journal_degraded", 0),
+        ("journal_recovered", lost),
+    ]
+
+
 def test_a_log_limit_that_is_raised_twice_is_told_twice_as_it_was_given(tmp_path):
     logger = JobLogger(tmp_path, max_bytes=5000)
     for number in range(100):

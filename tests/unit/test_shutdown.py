@@ -74,6 +74,24 @@ def test_a_scheduler_that_has_stopped_is_not_taken_for_one_that_works(tmp_path):
     play(tmp_path, story)
 
 
+def test_a_stop_is_over_as_soon_as_the_last_run_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("sidecar.scheduler.LONGEST_SLEEP_SECONDS", 3600)
+
+    async def story(world):
+        world.job()
+        await world.boot()
+        await world.at(NOON + HOUR)
+        working = asyncio.create_task(world.scheduler.start())
+        await world._turn()
+        world.scheduler.shutdown()
+        await world._turn()
+        world.target.processes[world.running[0]].finish()
+
+        await asyncio.wait_for(working, 10)
+
+    play(tmp_path, story, watch="inotify")
+
+
 def test_a_second_shutdown_ends_what_is_going_now(tmp_path):
     async def story(world):
         world.job()
