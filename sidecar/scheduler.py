@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 import traceback
@@ -59,6 +60,10 @@ DRAIN_LOOK_SECONDS = 0.1
 SWEEP_SECONDS = 600.0
 FIRST_SWEEP_SECONDS = 60.0
 """How often old output is looked for; not while a start has better things to do."""
+
+DOUBTED_FOR = timedelta(days=1)
+"""When the clock is ahead by more than this of all that was seen before, nothing counts as old for so long: it may
+have been set wrong, and what is removed stays removed when it is set right."""
 
 
 class JobScheduler:
@@ -136,6 +141,7 @@ class JobScheduler:
         self._heartbeat_at = 0.0
         self._sweep: asyncio.Task[None] | None = None
         self._sweep_at = self.clock.monotonic() + FIRST_SWEEP_SECONDS
+        self._ages_count_at = self._sweep_at
         self._end_all_at: float | None = None
         self._waker: asyncio.Future[None] | None = None
         self._awake = False
@@ -270,6 +276,7 @@ class JobScheduler:
             self.agenda.reanchor(now)
             newest = now
         self._clock_watch = ClockWatch(self.clock, newest)
+        self._notice_ahead(now - (newest or now))
         # Any request's file may have gone while nobody looked, even a moment ago: its age begins now.
         self._forget_answers(self.ledger.answers, now)
         self.agenda.restore(self.catalog.jobs, self.catalog.unready(), now)
@@ -312,8 +319,13 @@ class JobScheduler:
         if jump is not None:
             self._heartbeat_at = 0.0
             self._tell_jump(jump.seconds, reanchored=jump.too_far)
+            self._notice_ahead(timedelta(seconds=jump.seconds))
             if jump.too_far:
                 self.agenda.reanchor(now)
+
+    def _notice_ahead(self, ahead: timedelta) -> None:
+        if ahead > DOUBTED_FOR:
+            self._ages_count_at = self.clock.monotonic() + DOUBTED_FOR.total_seconds()
 
     def _tell_jump(self, seconds: float, *, reanchored: bool) -> None:
         self.logger.event("clock_jump", level="warning", seconds=round(seconds, 3), reanchored=reanchored)
@@ -405,11 +417,12 @@ class JobScheduler:
 
     async def _sweep_outputs(self, now: datetime) -> None:
         settings = self.settings
+        ages_count = self.clock.monotonic() >= self._ages_count_at
         try:
             await self._outputs.sweep(
                 now,
                 self.executor.running,
-                max_age_days=settings.output_max_age_days,
+                max_age_days=settings.output_max_age_days if ages_count else math.inf,
                 max_runs=settings.output_max_runs,
                 max_bytes=settings.output_max_bytes,
             )

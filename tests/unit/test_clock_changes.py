@@ -1,5 +1,6 @@
 """What becomes of scheduled times when the clock is set."""
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -227,6 +228,33 @@ def test_a_pending_retry_waits_no_longer_than_its_delay_when_the_clock_was_put_b
         await world.step()
 
     assert [line["trigger"] for line in play(tmp_path, story).lines("job_start")] == ["manual", "retry"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_output_grows_not_too_old_by_a_clock_that_went_ahead_until_a_day_has_passed(tmp_path, restarted):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *")
+        await world.boot()
+        world.request()
+        await world.step()
+        (run_id,) = world.running
+        await world.finish(run_id, output=b"x" * 100)
+        kept = world.logs / "output" / "job" / f"{run_id}.stdout"
+        os.utime(kept, (NOON.timestamp(), NOON.timestamp()))
+        world.clock.set_wall(NOON + timedelta(days=60))
+        await (world.boot() if restarted else world.step())
+        for hours in (1, 22):
+            world.clock.advance(hours=hours)
+            await world.step()
+            await world.scheduler._sweep
+            assert kept.exists()
+        world.clock.advance(hours=1, seconds=1)
+        await world.step()
+        await world.scheduler._sweep
+
+        assert not kept.exists()
+
+    play(tmp_path, story, inline_output_bytes=10)
 
 
 @pytest.mark.parametrize("back", [2 * HOUR, 24 * HOUR])
