@@ -1,12 +1,16 @@
-"""Serve the application: the address is taken before anything else begins, and a folder that is gone ends it."""
+"""Serve the application: the address is taken before anything else begins, and a folder that is gone ends it.
+
+Nobody holds a connection on which nothing is asked: uvicorn itself waits for the rest of a request without end.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -42,9 +46,12 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Se
     Raises SettingsError if it cannot listen.
     """
     lost: list[Path] = []
+    unused: dict[Any, Any] = {}
     with listen(host, port) as listener:
 
         async def look() -> None:
+            nonlocal unused
+            unused = close_unused(server.server_state.connections, unused)
             lost.extend([each for each in directories if await asyncio.to_thread(is_dead, each)])
             server.should_exit = server.should_exit or bool(lost)
 
@@ -65,6 +72,19 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Se
         uvicorn.server.logger.error("%s was replaced under its mount: a restart finds the new one", lost[0])
         return EX_IOERR
     return EX_OK if server.started else EX_FAILED
+
+
+def close_unused(connections: Iterable[Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Close uvicorn's connections on which no request was, now or since the look before; return what is unused now.
+
+    What stands between two requests for longer than uvicorn's own 5 s is one that is sent in half, or in drops: some
+    hundred of these would take all descriptors that there are. Answers may take as long as they like.
+    """
+    unused = {each: each.cycle for each in connections if each.cycle is None or each.cycle.response_complete}
+    for each, last in unused.items():
+        if each in before and before[each] is last:
+            each.transport.close()
+    return unused
 
 
 def is_dead(directory: Path) -> bool:

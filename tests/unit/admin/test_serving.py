@@ -1,13 +1,20 @@
-"""Serving: the address is had before anything begins, and a folder that was deleted under its mount is noticed."""
+"""Serving: the address is had before anything begins, and a folder that was deleted under its mount is noticed.
 
+Who asks for nothing holds no connection.
+"""
+
+import asyncio
 import os
 import socket
 from pathlib import Path
 
 import pytest
+import uvicorn
 
 from admin_ui.errors import SettingsError
-from admin_ui.serving import is_dead, listen, serve
+from admin_ui.serving import close_unused, is_dead, listen, serve
+
+HEAD = b"HTTP/1.1\r\nHost: here\r\n"
 
 
 def test_an_address_that_is_taken_is_told_before_anything_is_made():
@@ -44,3 +51,77 @@ def test_a_directory_that_was_deleted_and_is_there_all_the_same_is_dead(tmp_path
         assert is_dead(Path(f"/proc/self/fd/{descriptor}"))
     finally:
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_closed"),
+    [
+        (b"", True),
+        (b"GET /at-once " + HEAD, True),
+        (b"GET /at-once " + HEAD + b"\r\nGET /at-once " + HEAD, True),
+        (b"POST /at-once " + HEAD + b"Content-Length: 100\r\n\r\nhalf", True),
+        (b"GET /events " + HEAD + b"\r\n", False),
+        (b"GET /at-once " + HEAD + b"\r\nGET /events " + HEAD + b"\r\n", False),
+    ],
+)
+def test_a_connection_on_which_nothing_is_asked_is_closed_at_the_second_look(sent, is_closed):
+    asyncio.run(look_twice(sent, is_closed))
+
+
+async def look_twice(sent: bytes, is_closed: bool) -> None:
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_level="warning"))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    async with asyncio.timeout(30):
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(sent)
+        for _ in range(sent.count(b"\r\n\r\n")):
+            await reader.readuntil(b"the answer")
+        while not server.server_state.connections:
+            await asyncio.sleep(0.01)
+        (connection,) = server.server_state.connections
+
+        before = close_unused([connection], {})
+        assert not connection.transport.is_closing()
+        close_unused([connection], before)
+        assert connection.transport.is_closing() is is_closed
+
+        writer.close()
+        server.should_exit = True
+        await serving
+
+
+async def app(scope, receive, send):
+    goes_on = scope["path"] == "/events"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"the answer", "more_body": goes_on})
+    while goes_on and (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def test_a_connection_that_was_used_since_the_last_look_is_kept():
+    connection = Connection()
+    before = close_unused([connection], {})
+    connection.cycle = Cycle()
+    after = close_unused([connection], before)
+
+    assert not connection.is_closed
+    assert (before, after) == ({connection: None}, {connection: connection.cycle})
+
+
+class Cycle:
+    response_complete = True
+
+
+class Connection:
+    """What uvicorn has of a connection, as far as it matters here."""
+
+    cycle: Cycle | None = None
+    is_closed = False
+
+    @property
+    def transport(self):
+        return self
+
+    def close(self) -> None:
+        self.is_closed = True
