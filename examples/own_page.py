@@ -1,7 +1,4 @@
-"""Job Management as a section of a page of your own; start it beside a scheduler, from the folder above:
-
-ADMIN_JOBS_DIR=jobs ADMIN_LOGS_DIR=logs ADMIN_AUDIT_DIR=logs/audit ADMIN_DATA_DIR=data python -m examples.own_page
-"""
+"""Job Management as a section of a page of your own. Beside a scheduler: `.venv/bin/python -m examples.own_page`."""
 
 import uvicorn
 from fastapi import FastAPI
