@@ -53,6 +53,7 @@ class LineFile(RotatingFileHandler):
         self._size = 0
         self._torn = False
         self._begun = False
+        self._abandoned = False
         self._named = True
         self._rotate_above = 0
         self._waiting: deque[bytes] = deque()
@@ -96,6 +97,8 @@ class LineFile(RotatingFileHandler):
 
     def commit(self) -> bool:
         """Write everything that waits; return whether it is in the file (and on disk, if durable)."""
+        if self._abandoned:
+            return False
         if not self._waiting and self.problem is None:
             return True
         try:
@@ -121,6 +124,11 @@ class LineFile(RotatingFileHandler):
                 self._begin_file()
             except OSError:
                 self._rotate_above = self._size + ROTATION_RETRY_BYTES
+
+    def abandon(self, reason: str) -> None:
+        """Write nothing more, as another process has the file now; every commit fails for this reason."""
+        self._abandoned = True
+        self.problem = OSError(errno.EBUSY, reason)
 
     def close(self) -> None:
         """Write what waits, if that is possible, and close the file."""

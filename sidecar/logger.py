@@ -55,6 +55,7 @@ class JobLogger:
         self._journal_file = LineFile(directory / JOURNAL, max_bytes, backups, durable=True, head=self._checkpoint_line)
         self._main = _structured(self._write_main)
         self._journal = _structured(self._write_journal)
+        self.abandoned = False
         self._reported: OSError | None = None
         self._uncommitted: list[str] = []
 
@@ -115,6 +116,12 @@ class JobLogger:
             self._reported = None
             self.event("journal_recovered", component="journal", reason=reason, waiting_lines=0, lost_lines=lost)
         return durable
+
+    def abandon(self, reason: str) -> None:
+        """Leave both files to another scheduler: from now on all lines go to stderr."""
+        self.abandoned = True
+        self._journal_file.abandon(reason)
+        self._main_file.abandon(reason)
 
     def close(self) -> None:
         """Write what waits and close both files."""

@@ -153,7 +153,7 @@ class JobScheduler:
 
     async def start(self) -> None:
         """Load the definitions, take up what the last scheduler left, and work until drained."""
-        health.beat(self.settings.logs_dir, works=False)
+        self._beat(works=False)
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._callback_failed)
         try:
@@ -164,7 +164,7 @@ class JobScheduler:
         finally:
             self._intake.stop()
             await self._finish_sweep()
-            health.beat(self.settings.logs_dir, works=False)
+            self._beat(works=False)
             self.logger.log_shutdown(self.exit_reason)
             self.logger.close()
 
@@ -391,14 +391,18 @@ class JobScheduler:
         if monotonic >= self._heartbeat_at:
             self._heartbeat_at = monotonic + health.HEARTBEAT_SECONDS
             self._heartbeat(now)
-        if self.restored and monotonic >= self._sweep_at:
+        if self.restored and not self.logger.abandoned and monotonic >= self._sweep_at:
             self._sweep_at = monotonic + SWEEP_SECONDS
             self._sweep = asyncio.get_running_loop().create_task(self._sweep_outputs(now))
+
+    def _beat(self, *, works: bool) -> None:
+        if not self.logger.abandoned:
+            health.beat(self.settings.logs_dir, works=works)
 
     def _heartbeat(self, now: datetime) -> None:
         with contextlib.suppress(OSError):  # no descriptor is free to look with; a later heartbeat reaps them
             FAMILY.reap_orphans()
-        health.beat(self.settings.logs_dir, works=self.restored and not self.logger.degraded)
+        self._beat(works=self.restored and not self.logger.degraded)
         next_run = None if self.runs.draining else self.agenda.next_at()
         self.logger.event(
             "heartbeat",
@@ -447,6 +451,8 @@ class JobScheduler:
             self.settings.logs_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except AlreadyRunning as error:
+            # It has read the journal, and closes our runs there: more lines, or a checkpoint, would be read as its own.
+            self.logger.abandon(str(error))
             self._leave(EX_TEMPFAIL, str(error))
         except OSError:
             if root_state(self.settings.logs_dir, self._logs_root) == "dead":

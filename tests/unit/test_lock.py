@@ -1,5 +1,6 @@
 """One scheduler a logs directory."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from sidecar.errors import AlreadyRunning
 from sidecar.lock import Lock
+from sidecar.scheduler import EX_TEMPFAIL
 from tests.harness import play
 
 
@@ -108,6 +110,48 @@ def test_a_scheduler_whose_lock_is_removed_takes_it_anew_and_goes_on(tmp_path, r
         lock.release()
 
     play(tmp_path / "place", story)
+
+
+def test_a_scheduler_that_lost_its_lock_to_another_writes_nothing_more(tmp_path, capfd):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *", retries={"initial_delay_seconds": 0})
+        await world.boot()
+        loser = world.scheduler
+        loser._lock = Lock(world.logs)
+        loser._lock.acquire()
+        world.request()
+        await world.step()
+        lost = world.target.processes[world.running[0]]
+        (world.logs / ".lock").unlink()
+        lock = Lock(world.logs)
+        lock.acquire()
+        await world.boot()
+        await world.step()
+        await world.finish(world.running[0])
+        written = written_in(world.logs)
+        loser.step()
+        assert loser.runs.draining
+        working = asyncio.create_task(loser.start())
+        await world._turn()
+        world.request("c.json", "cancel")
+        loser.rescan()
+        lost.finish(143)
+        await working
+        assert loser.exit_code == EX_TEMPFAIL
+        assert written_in(world.logs) == written
+        lock.release()
+        await world.boot()
+        world.clock.advance(1)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["trigger"] for line in world.lines("job_start")] == ["manual", "retry"]
+    assert '"event": "job_complete"' in capfd.readouterr().err
+
+
+def written_in(logs):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime) for path in logs.iterdir() if path.is_file()}
 
 
 def _other(path):
