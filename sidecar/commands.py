@@ -155,7 +155,10 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
     kept = _kept_last_good(main) if trouble is None else {}
     for file, problems in sorted(catalog.errors.items()):
         more = f" (and {count(len(problems) - 1, 'more problem')})" if len(problems) > 1 else ""
-        meanwhile = "; the last good version stays in force" if kept.get(file) else ""
+        meanwhile = ""
+        if file in kept:
+            shown = catalog.jobs.get(kept[file])  # what a start would take; this scheduler calls it a duplicate
+            meanwhile = f"; the last good version stays in force{f', not {shown.file}' if shown else ''}"
         print(clean(f"INVALID {file}: {problems[0]}{more}{meanwhile}"))
     if is_paused(settings):
         print(f"PAUSED: {settings.jobs_dir / PAUSE} holds all scheduled starts; remove it to go on")
@@ -167,14 +170,17 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def _kept_last_good(main: Iterable[Mapping[str, Any]]) -> dict[str, bool]:
-    """Return of which invalid files the working scheduler still has a good version, by what it said of them."""
-    kept: dict[str, bool] = {}
+def _kept_last_good(main: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return of which invalid files the working scheduler still has a good version, by what it said of them, each
+    with its job's name."""
+    kept: dict[str, str] = {}
     for line in main:
         if line["event"] == "scheduler_started":
             kept = {}
         elif line["event"] in ("config_error", "config_recovered"):
-            kept[str(line.get("file"))] = line.get("kept_last_good") is True
+            kept.pop(str(line.get("file")), None)
+            if line.get("kept_last_good") is True:
+                kept[str(line.get("file"))] = str(line.get("job_name"))
     return kept
 
 

@@ -374,6 +374,16 @@ def test_list_says_that_an_invalid_file_has_its_last_good_version_in_force(sidec
     assert in_force not in sidecar("list")[1]
 
 
+def test_list_says_that_the_file_of_a_row_is_not_the_one_in_force(sidecar, jobs, logs):
+    put(jobs, "job", "a.json", enabled="yes")
+    put(jobs, "job", "b.json")
+    beat(logs)
+    error = line("config_error", file="a.json", job_name="job", kept_last_good=True)
+    (logs / MAIN_LOG).write_text(line("scheduler_started") + error)
+
+    assert "; the last good version stays in force, not b.json" in sidecar("list")[1]
+
+
 def test_list_shows_a_run_that_is_going_and_calls_it_unfinished_without_a_scheduler(sidecar, jobs, logs):
     put(jobs, "job")
     empty: dict[str, object] = {"open": [], "pending": [], "retries": [], "cancelled": [], "answers": {}, "jobs": {}}
