@@ -34,12 +34,12 @@ class Agenda:
     """Plans the next time of each enabled job and acts on what is due. How far a job is, the ledger knows.
 
     While paused nothing is taken up; `resume` then writes one line a job for what the pause held back. `unready`
-    names the jobs whose unchanged file a start could not use: what the ledger knows of them waits for that.
+    are the jobs whose unchanged file a start could not use: what the ledger knows of them waits for that.
     """
 
     def __init__(self, *, logger: JobLogger, runs: Runs, settings: Settings) -> None:
         self.paused = False
-        self.unready: set[str] = set()
+        self.unready: dict[str, Definition] = {}
         self._logger = logger
         self._ledger = logger.ledger
         self._runs = runs
@@ -49,15 +49,16 @@ class Agenda:
         self._unplanned: list[str] = []
         self._latest = datetime.min.replace(tzinfo=UTC)
 
-    def restore(self, definitions: Mapping[str, Definition], unready: Collection[str], now: datetime) -> None:
+    def restore(self, definitions: Mapping[str, Definition], unready: Mapping[str, Definition], now: datetime) -> None:
         """Take the definitions that a start found: unchanged ones go on where the journal ends, others begin now.
 
-        `unready` are the sha256 of files that may turn out to be unchanged ones, once what they need is there.
+        `unready` are, by sha256, those that may turn out to be unchanged ones, once what they need is there.
         """
         # Not only what the jobs have behind them: one that was removed has no record, and may be put back.
         self._latest = max(now, self._ledger.newest() or now)
         absent = [name for name in self._ledger.jobs if name not in definitions]
-        self.unready = {name for name in absent if self._ledger.jobs[name].sha256 in unready}
+        known = {name: self._ledger.jobs[name].sha256 for name in absent}
+        self.unready.update((name, unready[sha256]) for name, sha256 in known.items() if sha256 in unready)
         changed = [name for name in absent if name not in self.unready]
         for name in changed:
             del self._ledger.jobs[name]
@@ -89,7 +90,7 @@ class Agenda:
             else:
                 self._runs.end_waiting(name, Reason.DISABLED)
         if name in self.unready:
-            self.unready.discard(name)
+            del self.unready[name]
             self._runs.await_retries(name)
         self.plan()
 
@@ -101,7 +102,7 @@ class Agenda:
     def remove(self, name: str, now: datetime) -> None:
         """Forget a job whose definition is gone."""
         self._write_off(name, now, Reason.REMOVED)
-        self.unready.discard(name)
+        self.unready.pop(name, None)
         self._leave(name)
         self._runs.end_waiting(name, Reason.REMOVED)
         if self._ledger.jobs.pop(name, None) is not None:

@@ -16,7 +16,7 @@ from enum import StrEnum
 from itertools import takewhile
 from types import MappingProxyType
 
-from sidecar.config import ConfigLoader, digest, display_name, duplicate, is_definition, unlistable
+from sidecar.config import OF_THE_WORLD, ConfigLoader, digest, display_name, duplicate, is_definition, unlistable
 from sidecar.errors import JobFileError, JobsDirectoryError, Problem
 from sidecar.model import JobConfig
 
@@ -25,7 +25,6 @@ SETTLE_SECONDS = 0.5  # longer than the gap in an editor's save or between the w
 # fingerprint, so it is read once more (git calls such an entry racily clean).
 YOUNG_SECONDS = 0.1
 ANNOUNCED_WITHIN_SECONDS = 2  # later than this an event is not late but lost
-OF_THE_WORLD = ("working_directory", "timezone")  # what these need may appear while the file stays as it is
 
 Fingerprint = tuple[int, int, int, int]
 
@@ -80,13 +79,15 @@ class File:
 
     `fingerprint` is that of the content last read, None if it must be read again on the next occasion.
     `sha256` is None if it could not be read. `good` is its last valid content, also while it is invalid or
-    gone. `problems` are its own, or that its job is already another file's.
+    gone. `problems` are its own, or that its job is already another file's. `unready` is what it would define if
+    there were what it needs.
     """
 
     state: State = State.GONE
     fingerprint: Fingerprint | None = None
     sha256: str | None = None
     good: Definition | None = None
+    unready: Definition | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -161,9 +162,10 @@ class Catalog:
         """Return the files whose present state, or the loss of whose job, has not stood long enough yet."""
         return list(dict.fromkeys([*self._unsettled, *(self._jobs[name].file for name in self._lingering)]))
 
-    def unready(self) -> set[str]:
-        """Return the sha256 of the files that lack only what is outside of them, such as a directory to be mounted."""
-        return {known.sha256 for known in self._files.values() if known.sha256 and _depends_on_world(known.problems)}
+    def unready(self) -> dict[str, Definition]:
+        """Return, by sha256, the definitions of files that lack only what is outside of them."""
+        found = (known.unready for known in self._files.values() if known.state is State.BAD)
+        return {definition.sha256: definition for definition in found if definition is not None}
 
     def is_kept(self, file: str) -> bool:
         """Return whether `file` is invalid now and its last good version is in force."""
@@ -253,7 +255,9 @@ class Catalog:
             data, status = self._loader.read(file)
         except JobFileError as error:
             if os.path.lexists(self._loader.path_of(file)):
-                self._note_bad(file, known or self._files.setdefault(file, File()), None, error.problems, now)
+                known = known or self._files.setdefault(file, File())
+                known.unready = None
+                self._note_bad(file, known, None, error.problems, now)
             elif known is not None and known.state is not State.GONE:
                 self._note_gone(file, known, now)
             return
@@ -264,6 +268,7 @@ class Catalog:
             try:
                 config = self._loader.parse(file, data)
             except JobFileError as error:
+                known.unready = Definition(file, sha256, error.unready) if error.unready else None
                 self._note_bad(file, known, sha256, error.problems, now)
             else:
                 self._note_good(file, known, Definition(file, sha256, config))

@@ -10,7 +10,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from sys import intern
@@ -28,6 +28,7 @@ BLANK = " \t\r\n"
 LARGEST_NUMBER = 10**10
 MOST_PROBLEMS = 100  # of one file; a megabyte of wrong keys would make a report that nobody reads
 LONGEST_SHOWN = 60  # characters of the file's own text that a problem repeats
+OF_THE_WORLD = ("working_directory", "timezone")  # what these need may appear while the file stays as it is
 RESERVED_PREFIX = "JOB_"  # the scheduler's own variables
 NUL = ("a NUL character", "expected a text without it; no program can be given one")
 WORDS = {type(None): "null", dict: "an object", list: "a list"}
@@ -127,7 +128,7 @@ class ConfigLoader:
         problems = _Problems()
         values = self._values(data, problems)
         if problems.found:
-            raise JobFileError(display_name(file), problems.found)
+            raise JobFileError(display_name(file), problems.found, _unready(values, problems.found))
         return JobConfig(**values)
 
     def _values(self, data: bytes, problems: _Problems) -> dict[str, Any]:
@@ -208,6 +209,12 @@ def kind(value: object) -> str:
     if isinstance(value, str):
         return "a text"
     return WORDS.get(type(value)) or ("true or false" if isinstance(value, bool) else "a number")
+
+
+def _unready(values: dict[str, Any], problems: Sequence[Problem]) -> JobConfig | None:
+    if any(problem.field not in OF_THE_WORLD for problem in problems):
+        return None
+    return JobConfig(**{"working_directory": "", **values})
 
 
 def _shorten(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sidecar.model import JobConfig
+
 
 class SchedulerError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -44,12 +46,16 @@ class Problem:
 
 
 class JobFileError(SchedulerError):
-    """A job file is unusable; the last good version of its job stays in force."""
+    """A job file is unusable; the last good version of its job stays in force.
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    `unready` is the definition where it lacks only what is outside of the file, such as a directory to be mounted.
+    """
+
+    def __init__(self, file: str, problems: list[Problem], unready: JobConfig | None = None) -> None:
         super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
         self.file = file
         self.problems = problems
+        self.unready = unready
 
 
 class JobsDirectoryError(SchedulerError):

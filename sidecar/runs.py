@@ -64,6 +64,7 @@ class Runs:
         self._ending: dict[str, tuple[Status, str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._recovering: set[str] = set()
+        self._unready: Mapping[str, Definition] = {}
         self._retry_heap: list[tuple[float, str]] = []
         self._discardable: list[str] = []
         self._look_at_queue_at = 0.0
@@ -203,8 +204,13 @@ class Runs:
             self._outputs.discard(discardable)
         return bool(starting)
 
-    def recover(self) -> None:
-        """Take over what the previous scheduler left: end and close its open runs, wait for its retries."""
+    def recover(self, unready: Mapping[str, Definition]) -> None:
+        """Take over what the previous scheduler left: end and close its open runs, wait for its retries.
+
+        `unready` are definitions, by job, that say how, though no run can begin with them yet; the caller takes them
+        out when they say so no more.
+        """
+        self._unready = unready
         self._recovering = {run.run_id for run in self.ledger.open}
         for run in self.ledger.open:
             self._own(self._recover(run))
@@ -417,7 +423,7 @@ class Runs:
         self._close(run, await self._executor.execute(config, run))
 
     async def _recover(self, run: Run) -> None:
-        definition = self._jobs.get(run.job_name)
+        definition = self._jobs.get(run.job_name) or self._unready.get(run.job_name)
         grace = definition.config.kill_grace_seconds if definition else RECOVERY_GRACE_SECONDS
         reason = "the scheduler ended while this run was going"
         result = await self._executor.recover(run, grace, Status.INTERRUPTED, reason)
@@ -432,7 +438,7 @@ class Runs:
             self._ending.setdefault(run.run_id, (status, reason))
 
     def _close(self, run: Run, result: JobResult) -> None:
-        definition = self._jobs.get(run.job_name)
+        definition = self._jobs.get(run.job_name) or self._unready.get(run.job_name)
         retry_at = None
         replaces = definition is not None and definition.config.concurrency_policy is ConcurrencyPolicy.REPLACE
         if replaces and self.ledger.pending.of(run.job_name):

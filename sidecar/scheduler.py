@@ -280,7 +280,7 @@ class JobScheduler:
         # Any request's file may have gone while nobody looked, even a moment ago: its age begins now.
         self._forget_answers(self.ledger.answers, now)
         self.agenda.restore(self.catalog.jobs, self.catalog.unready(), now)
-        self.runs.recover()
+        self.runs.recover(self.agenda.unready)
         self.logger.log_startup(
             len(self.catalog.jobs),
             version=__version__,

@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from tests.harness import HOUR, MINUTE, NOON, play, stamp
 
 
@@ -119,6 +121,28 @@ def test_a_retry_that_came_due_while_its_job_was_unready_runs_with_a_changed_fil
         await world.step()
 
     assert [line["trigger"] for line in play(tmp_path, story).lines("job_start")] == ["manual", "retry"]
+
+
+@pytest.mark.parametrize("retries", [{"max_attempts": 2, "initial_delay_seconds": 30}, None])
+def test_a_run_that_a_crash_interrupted_is_retried_if_its_job_asks_for_it_also_where_it_is_unready(tmp_path, retries):
+    late = tmp_path / "late"
+
+    async def story(world):
+        late.mkdir()
+        world.job(schedule="0 0 1 1 *", working_directory=str(late), **({"retries": retries} if retries else {}))
+        await world.boot()
+        world.request()
+        await world.step()
+        late.rmdir()
+        await world.boot()
+        await world.at(NOON + MINUTE)
+        late.mkdir()
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert world.lines("job_complete")[0]["retry_at"] == (stamp(NOON + MINUTE / 2) if retries else None)
+    assert [line["trigger"] for line in world.lines("job_start")] == (["manual", "retry"] if retries else ["manual"])
 
 
 def test_a_job_that_was_unready_at_a_start_and_goes_is_removed(tmp_path):
