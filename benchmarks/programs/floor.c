@@ -27,8 +27,10 @@ int main(int count, char **words) {
     puts("ready");
     fflush(stdout);
     for (;;) {
-        struct timespec due = {0};
-        long second = atol(words[2]), now = time(NULL);
+        struct timespec due = {0}, at;
+        /* Not time(2): it lags by up to a tick, and commands that end within that would be run again. */
+        clock_gettime(CLOCK_REALTIME, &at);
+        long second = atol(words[2]), now = at.tv_sec;
         due.tv_sec = now - now % 60 + second + (now % 60 >= second ? 60 : 0);
         while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &due, NULL) == EINTR) {}
         for (size_t i = 0; i < known; i++) {
