@@ -214,6 +214,7 @@ class LineFile(RotatingFileHandler):
             write_all(descriptor, head + data)
             if self._durable:
                 os.fsync(descriptor)
+            _move_directory(path)
             if path.exists() and path.stat().st_size:
                 _move_directory(path.with_name(f"{path.name}.{self.backupCount}"))
                 super().doRollover()

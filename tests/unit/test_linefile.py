@@ -364,6 +364,19 @@ def test_a_replaced_file_is_kept_as_a_backup_and_begun_anew(path, tmp_path):
     assert (path.parent / "x.log.1").read_text() == "somebody else's\n"
 
 
+def test_a_directory_in_the_files_place_is_moved_and_keeps_what_is_in_it(path):
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+    path.unlink()
+    path.mkdir()
+    (path / "precious").write_text("kept")
+
+    assert put(file, "two")
+    assert path.read_text() == "head\ntwo\n"
+    assert [(moved / "precious").read_text() for moved in path.parent.iterdir() if moved.is_dir()] == ["kept"]
+    assert not path.with_name("x.log.1").exists()
+
+
 def test_a_shrunk_file_is_begun_anew_with_the_head(path):
     file = opened(path, head=lambda: b"head\n")
     put(file, "one", "two")
