@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ from admin_ui.errors import ScheduleError
 
 LONGEST_SCHEDULE = 256  # characters
 TICK = timedelta.resolution
+MINUTE = timedelta(minutes=1)
 STRIDE = timedelta(days=3)  # no zone ever changed its offset twice within less
 REMEMBERED = 2048
 DAYS_IN_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -84,6 +86,19 @@ class Schedule:
         except (OverflowError, ValueError):
             raise ScheduleError("no scheduled times are known: years go from 1 to 9999") from None
 
+    def last_within(self, since: datetime, until: datetime) -> datetime | None:
+        """Return the last scheduled time (UTC) in (since, until], None without one. Raises as `next_after`."""
+        low, high = since, until
+        if self.next_after(low) > until:
+            return None
+        while high - low > MINUTE:
+            middle = low + (high - low) / 2
+            if self.next_after(middle) <= until:
+                low = middle
+            else:
+                high = middle
+        return self.next_after(low)
+
     def _next_wildcard(self, instant: datetime) -> datetime:
         seen = _naive(instant) + _offset(self.zone, instant)
         while True:
@@ -134,6 +149,14 @@ def next_times(schedule: Schedule, after: datetime, count: int) -> list[datetime
         after = schedule.next_after(after)
         times.append(after)
     return times
+
+
+def delay(job_name: str, scheduled_time: datetime, jitter_seconds: float, gap: timedelta) -> timedelta:
+    """Return the jitter of this job at this time (UTC): always the same, shorter than `gap`, the time to the next."""
+    digest = blake2b(f"{job_name} {scheduled_time:%Y%m%dT%H%M%S}".encode(), digest_size=6).digest()
+    fraction = int.from_bytes(digest, "big") / (1 << 48)
+    longest = min(jitter_seconds, gap.total_seconds())
+    return timedelta(microseconds=int(fraction * longest * 1e6))
 
 
 def _is_zone_name(name: str) -> bool:

@@ -34,6 +34,9 @@ PAUSE = "PAUSE"
 HEARTBEAT = ".heartbeat"
 FAILURES_OF = timedelta(hours=24)
 MOST_UPCOMING = 50_000
+LONGEST_JITTER = timedelta(days=9 * 366).total_seconds()
+"""A delay is shorter than the gap to the next scheduled time, and between leap days there are at most eight years."""
+
 KEPT_SECONDS = 1.0
 LEFT_FOR_LONG = timedelta(hours=1)
 """A scheduler at work answers a request within a second: for one that is older, and older than all lines of the
@@ -45,7 +48,7 @@ REFUSED_AFTER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upcoming:
-    """A job's next scheduled time."""
+    """A job's next scheduled time; one that has come stays the next until its jitter, a delay, is over."""
 
     job_name: str
     at: datetime
@@ -139,8 +142,8 @@ class Overviews:
         self._clock = clock
         self._definitions: Kept[Definitions] = Kept()
         self._runs: Kept[Runs] = Kept()
-        self._next: dict[tuple[str, str], tuple[datetime, datetime]] = {}
-        """By schedule and zone: the next time, and as of when."""
+        self._next: dict[tuple[str, str, float], tuple[datetime, datetime, datetime | None]] = {}
+        """By schedule, zone and jitter: as of when, the next time, and the last one if it may be delayed so long."""
 
     def overview(self, upcoming: int) -> Overview:
         """Return what there is to see now, with the next `upcoming` (at most 50,000) times. Raises StorageError."""
@@ -218,12 +221,18 @@ class Overviews:
         for file in files:
             job = file.config
             if job is not None and job.enabled:
-                key = job.schedule, job.timezone or default_zone
-                asked, at = self._next.get(key) or known.get(key, (now, now))
+                zone, jitter = job.timezone or default_zone, min(job.jitter_seconds or 0, LONGEST_JITTER)
+                key = job.schedule, zone, jitter
+                asked, at, last = self._next.get(key) or known.get(key, (now, now, None))
                 if not asked <= now < at:  # what was next then is not what is next now
-                    asked, at = now, cron.parse(*key).next_after(now)
-                self._next[key] = asked, at
-                times.append((at, job.name, key[1]))
+                    schedule = cron.parse(job.schedule, zone)
+                    asked, at = now, schedule.next_after(now)
+                    last = schedule.last_within(now - timedelta(seconds=jitter), now) if jitter else None
+                self._next[key] = asked, at, last
+                # No definition counts for a time before it was there.
+                if last is not None and (file.modified or now) <= last:
+                    at = last if now < last + cron.delay(job.name, last, jitter, at - last) else at
+                times.append((at, job.name, zone))
         first = heapq.nsmallest(MOST_UPCOMING, times)
         return [Upcoming(job_name=name, at=at, zone=zone) for at, name, zone in first]
 

@@ -48,6 +48,21 @@ def test_a_repeated_time_is_due_once_if_fixed_and_twice_if_wildcard():
     assert wildcard[1] - wildcard[0] == timedelta(hours=1)
 
 
+@pytest.mark.parametrize("schedule", ["* * * * *", "*/15 8-18 * * mon-fri", "30 2 * * *", "0 0 29 2 *", "* 3 * * 0"])
+@pytest.mark.parametrize("days", [1, 10, 4 * 366])
+def test_the_last_time_in_a_span_is_followed_by_none_in_it(schedule, days):
+    due, until = parse(schedule, "Europe/Berlin"), datetime(2024, 3, 31, 2, 59, 30, tzinfo=UTC)
+    since = until - timedelta(days=days)
+    last = due.last_within(since, until)
+
+    if last is None:
+        assert due.next_after(since) > until
+    else:
+        assert since < last <= until < due.next_after(last)
+        assert due.last_within(since, last) == last
+        assert due.last_within(last, until) is None
+
+
 @pytest.mark.parametrize("wrong", [None, 5, "", "x", "* * * *", "* * * * * *", "60 * * * *", "@daily", "* * * * 7"])
 def test_what_is_no_schedule_is_refused_with_one_line(wrong):
     assert not is_valid(wrong)

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from admin_ui import job_management_service, overview
+from admin_ui import cron, job_management_service, overview
 from admin_ui.errors import (
     JobNotFoundError,
     NotDurable,
@@ -40,6 +40,7 @@ from tests.admin_lines import NOON, SHA256, accepted, append, checkpoint, comple
 from tests.daemon import wait_for
 
 CONFIG = JobConfig("job", "0 2 * * *", "true", "/", True)
+DELAY = cron.delay("job", NOON, 1800, timedelta(hours=1)).total_seconds()
 UUID = "0b5e0f6e-3f4c-4a55-9d0e-7e4b1c2d3f4a"
 
 
@@ -467,6 +468,32 @@ def test_each_of_many_jobs_has_its_next_time(service, monkeypatch):
     monkeypatch.setattr(service.files, "version", 1)  # else what was seen a moment ago counts for a second
 
     assert {each.job_name for each in service.overview(upcoming=overview.MOST_UPCOMING).upcoming} == {*names}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written", "next_at"),
+    [
+        (-1, -60, 0),
+        (0, -60, 0),
+        (DELAY - 0.001, -60, 0),
+        (DELAY, -60, 3600),  # it has begun
+        (DELAY - 0.001, 1, 3600),  # it was not there at that time
+        (3600, -60, 3600),
+    ],
+)
+def test_a_time_that_has_come_is_the_next_until_its_delay_is_over(tmp_path, seconds, written, next_at):
+    (tmp_path / "jobs").mkdir()
+    clock = iter([NOON - timedelta(seconds=30), NOON + timedelta(seconds=seconds)])
+    service = JobManagementService(tmp_path / "jobs", tmp_path / "logs", clock=lambda: next(clock))
+    service.create_job(replace(CONFIG, schedule="0 * * * *", jitter_seconds=1800))
+    os.utime(tmp_path / "jobs" / "job.json", (NOON.timestamp() + written,) * 2)
+    before = service.overview().upcoming
+    service._overviews._definitions = overview.Kept()  # a second later
+    (shown,) = service.overview().upcoming
+
+    assert [each.at for each in before] == [NOON]
+    assert shown.at == NOON + timedelta(seconds=next_at)
+    service.stop()
 
 
 def test_a_file_that_a_start_cannot_use_is_not_in_force_though_the_journal_remembers_the_same_text(service, root):
