@@ -19,12 +19,19 @@ IDS = {field.name: field.id for field in FIELDS}
 
 
 def problems(errors: Mapping[str, str]) -> Html:
-    """Return what is wrong; the page's script puts each message to its field, and the focus on the first one."""
+    """Return what is wrong; the page's script puts each message to its field, and the focus on the first one.
+
+    It takes away what is said of a field that was changed since.
+    """
     placed, others = by_field(errors)
     ordered = [name for name in IDS if name in placed]
     messages = join(html('<p hidden data-field="{}">{}</p>', IDS[name], placed[name]) for name in ordered)
     unplaced = join(html("<p>{}</p>", text) for text in others)
-    names = ", ".join(LABELS[name] for name in ordered)
+    commas = [NOTHING, *[Html("<i>, </i>")] * len(ordered)]  # the style leaves out one that nothing stands before
+    names = join(
+        html('<span data-of="{}">{}{}</span>', IDS[name], comma, LABELS[name])
+        for name, comma in zip(ordered, commas, strict=False)
+    )
     summary = html("<p><b>Not saved.</b> Look at: {}</p>", names) if names else Html("<p><b>Not saved.</b></p>")
     return html(
         '<div class="problems" role="alert" data-id="{}">{}{}{}</div>',

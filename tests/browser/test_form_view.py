@@ -150,6 +150,22 @@ def test_what_is_missing_is_said_at_each_field_and_the_first_one_gets_the_focus(
     expect(page.locator("#jobs-new-name input")).to_have_attribute("aria-invalid", "false")
 
 
+def test_what_is_not_saved_names_a_field_only_until_it_is_changed(visit):
+    page = visit().open("/?view=new")
+    save(page, "new")
+    said = page.locator("#jobs-new-answer .problems")
+    expect(said).to_be_visible()
+    page.locator("#jobs-new-name input").press_sequentially("x")
+    expect(said.locator("span:visible")).to_have_text([", Command", ", Schedule"])
+    expect(said.locator("i:visible")).to_have_count(1)
+    page.locator("#jobs-new-command textarea").press_sequentially("true")
+    page.click("#jobs-new-presets >> text=Hourly")
+    expect(said).to_be_hidden()
+    page.locator("#jobs-new-name input").fill("")
+    save(page, "new")
+    expect(said.locator("span:visible")).to_have_text(["Name"])
+
+
 def test_a_wrong_value_that_is_folded_away_comes_into_view(visit):
     page = visit().open("/?view=new")
     fill(page, "new", name="form-folded", command="true", schedule="0 0 1 1 *")

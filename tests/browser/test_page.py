@@ -128,6 +128,32 @@ def test_times_are_told_in_the_zone_that_is_chosen_and_remembered(visit):
     expect(first).to_contain_text(re.compile("E[SD]T|GMT.[45]"))
 
 
+def test_the_choice_of_a_time_zone_looks_like_one(visit):
+    page = visit().open("/")
+    assert page.locator("#jobs-zone").evaluate("zone => getComputedStyle(zone).appearance") == "auto"
+
+
+MUST_KEEP_NOTHING = """for (const store of ["localStorage", "sessionStorage"]) {
+  Object.defineProperty(window, store, { get() { throw new DOMException("Access is denied", "SecurityError"); } });
+}"""
+
+
+def test_a_browser_that_must_keep_nothing_for_the_page_keeps_it_until_the_page_is_loaded_anew(visit, scheduler):
+    anna = visit()
+    anna.page.add_init_script(MUST_KEEP_NOTHING)
+    page = anna.open("/?view=history&job=backup-db")
+    page.select_option("#jobs-zone", "browser")
+    expect(page.locator("#jobs-history time").first).to_contain_text(re.compile("E[SD]T|GMT.[45]"))
+    page.keyboard.press("n")
+    name = page.locator("#jobs-new-name :is(textarea, input)")
+    expect(page.locator("#jobs-new-working-directory :is(textarea, input)")).not_to_have_value("")
+    name.press_sequentially("kept-by-the-page")
+    page.click("#jobs-header nav a >> text=Jobs")
+    page.click("#jobs-header nav a >> text=New job")
+    expect(page.locator("#jobs-new-restored")).to_contain_text("Restored what you had typed")
+    expect(name).to_have_value("kept-by-the-page")
+
+
 def test_a_question_mark_lists_the_keys_and_escape_gives_the_focus_back(visit):
     page = visit().open("/")
     page.focus("#jobs-help")

@@ -13,7 +13,7 @@ ICON = (
 )
 STYLES = ("base", "jobs", "form", "history", "logs")
 SCRIPTS = (  # each takes from `jobs` what those before it have put there
-    *("frames", "elements", "address", "opening", "refreshing", "going", "messages", "silence", "header"),
+    *("frames", "elements", "kept", "address", "opening", "refreshing", "going", "messages", "silence", "header"),
     *("times", "dialogs", "keys", "inputs", "focus", "jobs", "form", "history", "logs"),
 )
 

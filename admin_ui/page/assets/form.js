@@ -13,15 +13,15 @@ jobs.form = (() => {
   const held = {}; // by view, the key of what its inputs hold: the address changes before they do
   const keyOf = (view) => `jobs-draft:${view}:${view === "edit" ? jobs.value("job") : ""}`;
   const key = (view) => held[view] || keyOf(view);
-  const keep = (view, values) => sessionStorage.setItem(key(view), JSON.stringify(values.slice(0, -1)));
+  const keep = (view, values) => jobs.session.set(key(view), JSON.stringify(values.slice(0, -1)));
   const restored = (view, values) => {
     over = null;
     typed = false;
     held[view] = keyOf(view);
-    const draft = JSON.parse(sessionStorage.getItem(key(view)) || "null");
+    const draft = JSON.parse(jobs.session.get(key(view)) || "null");
     const said = (list) => JSON.stringify(list.slice(1));
     if (!draft || draft.length !== values.length - 1 || said(draft) === said(values.slice(0, -1))) {
-      sessionStorage.removeItem(key(view));
+      jobs.session.remove(key(view));
       return ["", ...values.map(() => SKIP)];
     }
     // The draft keeps the version that it began with, so that saving it over a newer one is noticed.
@@ -30,14 +30,14 @@ jobs.form = (() => {
     return [`<p class="notice" role="status">${note} ${button}</p>`, ...draft, SKIP];
   };
   const load = () => {
-    sessionStorage.removeItem(key(current()));
+    jobs.session.remove(key(current()));
     jobs.go(jobs.address());
   };
 
   // A draft is nobody's business but its writer's: it goes at the sign-out, in all windows.
   const forget = () => {
-    const drafts = Object.keys(sessionStorage).filter((name) => name.startsWith("jobs-draft:"));
-    drafts.forEach((name) => sessionStorage.removeItem(name));
+    const drafts = jobs.session.names().filter((name) => name.startsWith("jobs-draft:"));
+    drafts.forEach((name) => jobs.session.remove(name));
   };
   const windows = new BroadcastChannel("jobs-sign-out");
   windows.addEventListener("message", () => {
@@ -100,11 +100,21 @@ jobs.form = (() => {
   // Messages stand at their fields until these change.
   let answered = "";
   let touched = new Set();
+  // A summary that names no field any more, and says nothing else, has been seen to.
+  const tellLeft = (view) => {
+    const problems = part(view, "answer").querySelector(".problems");
+    if (!problems) return;
+    const names = [...problems.querySelectorAll("[data-of]")];
+    names.forEach((name) => (name.hidden = touched.has(name.dataset.of)));
+    const saysMore = problems.querySelectorAll("p:not([data-field])").length > 1;
+    problems.hidden = Boolean(names.length) && !saysMore && names.every((name) => name.hidden);
+  };
   const showMessages = (view) => {
     const messages = new Map();
     part(view, "answer").querySelectorAll("[data-field]").forEach((each) => {
       if (!touched.has(each.dataset.field)) messages.set(each.dataset.field, each.textContent);
     });
+    tellLeft(view);
     const live = new Set();
     part(view, "preview").querySelectorAll("[data-field]").forEach((each) => {
       each.id = `jobs-${view}-${each.dataset.field}-live`;
@@ -135,7 +145,7 @@ jobs.form = (() => {
     touched = new Set();
     if ("saved" in answer.dataset) {
       typed = false;
-      sessionStorage.removeItem(savedKey);
+      jobs.session.remove(savedKey);
       jobs.refresh();
       return;
     }

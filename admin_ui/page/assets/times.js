@@ -1,6 +1,6 @@
 /* Times: the server writes UTC; here they become the chosen zone's, and "3 min ago" counts on. */
 (() => {
-  const { now, touch } = jobs;
+  const { local, now, touch } = jobs;
   const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const TWO = "2-digit";
   const EXACT = { year: "numeric", month: TWO, day: TWO, hour: TWO, minute: TWO, second: TWO, timeZoneName: "short" };
@@ -13,7 +13,7 @@
     const seconds = (now() - at) / 1000;
     return seconds >= 0 ? `${span(seconds)} ago` : `in ${span(-seconds)}`;
   };
-  const chosenZone = () => localStorage.getItem("jobs-zone") || "utc";
+  const chosenZone = () => local.get("jobs-zone") || "utc";
   const formats = new Map();
   const format = (options, timeZone) => {
     try {
@@ -51,7 +51,7 @@
   };
   document.addEventListener("change", ({ target }) => {
     if (target.id !== "jobs-zone") return;
-    localStorage.setItem("jobs-zone", target.value);
+    local.set("jobs-zone", target.value);
     tellAll();
   });
   touch(showChoice);
