@@ -236,10 +236,12 @@ def _ways(address: Address, stream: str, output: Output, lines: Sequence[Line]) 
 def _not_following(address: Address, stream: str, output: Output, lines: Sequence[Line]) -> Html:
     total = output.line_count() or 0
     more = total - (lines[-1].number or 0) if lines else 0
-    news = f"{_count(more, 'new line')} below" if more else "no new lines yet"
+    news = f"{_count(more, 'new line')} below" if more else "No new lines yet"
     link = _to(address, stream, find="")
+    # How many there are is beside the status and not in it: whatever changes in one is read out, each second.
     return html(
-        '<p class="paused" role="status">Not following: {}. <a class="follow" href="{}">Follow (End)</a></p>',
+        '<p class="paused"><span role="status">Not following.</span> {}. '
+        '<a class="follow" href="{}">Follow (End)</a></p>',
         news,
         link,
     )

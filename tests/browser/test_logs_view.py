@@ -199,6 +199,57 @@ def test_a_running_job_is_followed_until_the_reader_scrolls_up_and_again_when_he
     expect(page.locator(f"#stdout-{last + 20}")).to_be_in_viewport()
 
 
+def test_that_a_run_is_not_followed_is_read_out_once_while_lines_come(visit, scheduler):
+    run = start(scheduler, "unfollowed", TICKS, "job_start")
+    page = visit().open(f"/?view=logs&run={run}&stdout_to=1")
+    notice = page.locator("#jobs-logs-stdout-bar .paused")
+    status = notice.locator("[role=status]")
+    expect(status).to_have_text("Not following.")
+    status.evaluate("""status => {
+      window.said = 0;
+      const look = new MutationObserver(() => (window.said += 1));
+      look.observe(status, { childList: true, characterData: true, subtree: true });
+    }""")
+    before = notice.inner_text()
+    expect(notice).not_to_have_text(before)
+    assert page.evaluate("[window.said, document.contains(document.querySelector('.paused [role=status]'))]") == [
+        0,
+        True,
+    ]
+
+
+def test_line_numbers_are_reached_by_keyboard_without_a_stop_for_each_of_them(visit, scheduler):
+    page = visit().open(f"/?view=logs&run={run_of(scheduler, 'export-audit')}")
+    expect(page.locator(f"#stdout-{LINES}")).to_be_in_viewport()
+    panel = page.locator(PANEL.format("stdout"))
+    panel.focus()
+    page.keyboard.press("Enter")
+    first = int(page.locator(":focus").inner_text())
+    assert first < LINES
+    expect(page.locator(f"#stdout-{first}")).to_be_in_viewport()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(f"#stdout-{first - 1} > a")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(f"#stdout-{first - 1}")).to_have_attribute("aria-current", "true")
+    assert page.url.endswith(f"&line={first - 1}")
+    expect(page.locator(f"#stdout-{first - 1} > a")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_focused()
+    assert page.url.endswith(f"&line={first - 1}")
+
+
+def test_the_labels_of_the_filters_and_their_fields_stand_in_line(visit):
+    page = visit().open("/?view=logs")
+    expect(page.locator("#jobs-logs-entries a").first).to_be_visible()
+    of = "#jobs-logs-{} " + "{}"
+    for part in ("span[data-testid=block-info]", ":is(textarea, .wrap:has(> .wrap-inner))"):
+        boxes = [page.locator(of.format(name, part)).bounding_box() for name in ("job", "show", "find")]
+        assert len({round(box["y"]) for box in boxes}) == 1
+        assert len({round(box["height"]) for box in boxes}) == 1
+
+
 def test_the_head_turns_from_running_to_the_result_without_a_reload(visit, scheduler, tmp_path):
     go = tmp_path / "go"
     run = start(

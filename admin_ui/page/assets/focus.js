@@ -1,7 +1,7 @@
 /* Gradio redraws tables in place: when rows move, the element that has the focus becomes another job's or run's. */
 (() => {
   const { touch } = jobs;
-  const FOCUSABLE = "#jobs-table tr[data-job], #jobs-table a, #jobs-history-rows a, #jobs-alarm a";
+  const FOCUSABLE = "#jobs-table tr[data-job], #jobs-table a, #jobs-history-rows a, #jobs-alarm a, #jobs-logs .log a";
 
   const nameOf = (element) => {
     if (!element || !element.matches || !element.matches(FOCUSABLE)) return "";

@@ -16,6 +16,7 @@ jobs.logs = (() => {
   const placed = new Map();
   const held = new Map();
   const ends = new WeakMap();
+  let byKey = false; // a line's number was followed with the Enter key: other lines come, and with them its focus goes
   const toTheEnd = (panel) => {
     panel.scrollTop = panel.scrollHeight;
     ends.set(panel, { top: panel.scrollTop, last: panel.dataset.last });
@@ -30,7 +31,11 @@ jobs.logs = (() => {
     if (follows) return toTheEnd(panel);
     if (held.get(stream) === jobs.value(`${stream}_to`)) return; // where the reader stopped it
     const line = panel.querySelector("[aria-current]");
-    if (line) line.scrollIntoView({ block: "center" });
+    if (line) {
+      line.scrollIntoView({ block: "center" });
+      if (byKey && document.activeElement === document.body) line.querySelector("a").focus({ preventScroll: true });
+      byKey = false;
+    }
     else if (jobs.value(`${stream}_from`) || jobs.value("find")) panel.scrollTop = 0;
     else toTheEnd(panel);
   };
@@ -52,7 +57,26 @@ jobs.logs = (() => {
     else scrollTo(0, document.documentElement.scrollHeight);
   };
 
-  const isWrapped = () => localStorage.getItem("jobs-logs-wrap") !== "off";
+  // A log is one stop for the Tab key. From there Enter leads to the numbers of its lines, each a link.
+  const STEPS = { ArrowDown: 1, ArrowUp: -1 };
+  const isInSight = (panel) => (link) => link.getBoundingClientRect().top >= panel.getBoundingClientRect().top;
+  const goalOf = (key, panel, from) => {
+    const links = [...panel.querySelectorAll(":scope > div > a")];
+    if (from === panel) return key === "Enter" && (links.find(isInSight(panel)) || links.at(-1));
+    return key === "Escape" ? panel : STEPS[key] && links[links.indexOf(from) + STEPS[key]];
+  };
+  document.addEventListener("keydown", (event) => {
+    const panel = event.target.closest && event.target.closest("#jobs-logs .log");
+    if (!panel || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const goal = goalOf(event.key, panel, event.target);
+    if (!goal) return;
+    event.preventDefault();
+    goal.focus();
+  });
+  document.addEventListener("click", ({ target, detail }) => target.matches("#jobs-logs .log a") && (byKey = !detail));
+  jobs.key("Enter", "from a log to the numbers of its lines, which are links; the arrow keys go on, Esc back");
+
+  const isWrapped = () => jobs.local.get("jobs-logs-wrap") !== "off";
   const showWrap = () => {
     const state = isWrapped() ? "on" : "off";
     if (document.documentElement.dataset.jobsWrap !== state) document.documentElement.dataset.jobsWrap = state;
@@ -60,7 +84,7 @@ jobs.logs = (() => {
     if (button && button.getAttribute("aria-pressed") !== String(isWrapped())) button.setAttribute("aria-pressed", isWrapped());
   };
   const wrap = () => {
-    localStorage.setItem("jobs-logs-wrap", isWrapped() ? "off" : "on");
+    jobs.local.set("jobs-logs-wrap", isWrapped() ? "off" : "on");
     showWrap();
   };
   document.addEventListener("click", (event) => event.target.id === "jobs-logs-wrap" && wrap());

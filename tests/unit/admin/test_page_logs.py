@@ -198,8 +198,17 @@ def test_the_end_of_a_run_that_goes_on_is_followed_unless_another_place_is_asked
     assert " data-follow" not in shown("a\n").lines
     held = shown(many(30), live=True, stdout_to="20")
     assert " data-follow" not in held.lines
-    assert "Not following: 10 new lines below" in words(held.bar)
-    assert "Not following: no new lines yet" in words(shown(many(30), live=True, stdout_to="30").bar)
+    assert "Not following. 10 new lines below" in words(held.bar)
+    assert "Not following. No new lines yet" in words(shown(many(30), live=True, stdout_to="30").bar)
+
+
+def test_that_a_run_is_not_followed_is_read_out_once_and_not_with_each_new_line():
+    statuses = {
+        re.findall(r'role="status">([^<]*)<', shown(many(lines), live=True, stdout_to="20").bar)[0]
+        for lines in (20, 21, 400)
+    }
+
+    assert statuses == {"Not following."}
 
 
 def test_lines_of_a_run_that_goes_on_are_added_and_only_now_and_then_taken_away():
