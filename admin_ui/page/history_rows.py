@@ -8,7 +8,7 @@ from datetime import datetime
 
 from admin_ui.model import STATUSES, iso
 from admin_ui.page.address import link
-from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
+from admin_ui.page.markup import NOTHING, Html, breakable, duration, html, join, moment
 from admin_ui.page.result import asked, ended, state, unsaid
 from admin_ui.queries import HistoryRow
 
@@ -44,8 +44,9 @@ def table(rows: Sequence[HistoryRow], known: Known, *, turns: bool, job_is_chose
     With `turns`, the rows are all there was in their time, so that a change from good to bad can be shown.
     """
     changes = _turns(rows) if turns else {}
+    names = [row.job_name for row in rows]
     cells = {
-        "job": [html('<a href="{}">{}</a>', link("history", job=row.job_name), row.job_name) for row in rows],
+        "job": [html('<a href="{}">{}</a>', link("history", job=name), breakable(name)) for name in names],
         "scheduled": [_scheduled(row, known) for row in rows],
         "started": [_started(row, known) for row in rows],
         "ended": [_ended(row, known) for row in rows],
@@ -128,7 +129,8 @@ def _ended(row: HistoryRow, known: Known) -> Html:
 
 def _took(row: HistoryRow, known: Known) -> Html:
     if row.status != "running":
-        return html('<span class="num">{}</span>', duration(row.duration_seconds)) if row.end_time else NOTHING
+        took = row.duration_seconds
+        return html('<span class="num">{}</span>', duration(took)) if took is not None else NOTHING
     usual = known.usual.get(row.job_name)
     return html(
         '<time class="num" datetime="{}" data-elapsed{}></time> <span class="dim">so far</span>',

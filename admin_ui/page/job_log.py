@@ -7,7 +7,7 @@ from typing import Any
 
 from admin_ui.model import from_iso
 from admin_ui.page.address import link
-from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
+from admin_ui.page.markup import NOTHING, Html, breakable, duration, html, join, moment
 from admin_ui.page.result import PASSED_OVER, asked, ended, ended_entry, state
 from admin_ui.page.run_output import marked
 from admin_ui.queries import HistoryRow
@@ -53,7 +53,7 @@ def runs_html(rows: Iterable[HistoryRow], find: str) -> Html:
             '<tr><td>{}</td><td><a href="{}">{}</a></td><td class="num">{}</td><td class="why">{}</td></tr>',
             state(row.status),
             link("logs", run=row.run_id, find=find) if row.run_id else link("logs", job=row.job_name),
-            row.job_name,
+            breakable(row.job_name),
             moment(row.at),
             marked(row.cause or ended(row) if row.failed else ended(row), find),
         )

@@ -26,7 +26,8 @@ def state(file: JobFile, overview: Overview, next_run: datetime | None) -> Html:
         return _line(file, "bad", "Invalid", NOTHING)  # form_html.about says why
     refusal = overview.refused.get(file.file)
     if overview.loaded.get(file.name):
-        return _line(file, "ok", "Loaded by the scheduler", _next(file, next_run))
+        kind = "warn" if held_by(overview) else "ok"
+        return _line(file, kind, "Loaded by the scheduler", _next(file, overview, next_run))
     if refusal is not None:
         kept = " The last good version stays in force." if refusal.kept_last_good else ""
         return _line(file, "bad", "Refused by the scheduler", html("{}.{}", refusal.told(), kept))
@@ -37,12 +38,22 @@ def state(file: JobFile, overview: Overview, next_run: datetime | None) -> Html:
     return _line(file, "warn", "Saved, but the scheduler is not there", html("{}{}", overview.scheduler.status, since))
 
 
-def _next(file: JobFile, next_run: datetime | None) -> Html:
+def held_by(overview: Overview) -> str:
+    """Return what keeps all jobs from starting by their schedule now; nothing if nothing does."""
+    status = overview.scheduler.status
+    if status != "alive":
+        return "no scheduler" if status == "unknown" else f"scheduler {status}"
+    return "paused" if overview.paused_since else ""
+
+
+def _next(file: JobFile, overview: Overview, next_run: datetime | None) -> Html:
     if file.config is None or not file.config.enabled or next_run is None:
         return html("Disabled: it does not start")
     jitter = file.config.jitter_seconds
     later = f", up to {duration(jitter)} later" if jitter else ""
-    return html("Next run {}{}", moment(next_run, zone=file.config.timezone), later)
+    when = html("{}{}", moment(next_run, zone=file.config.timezone), later)
+    held = held_by(overview)
+    return html("Does not start now: {}. Next time {}", held, when) if held else html("Next run {}", when)
 
 
 def _line(file: JobFile, kind: str, word: str, more: Html) -> Html:

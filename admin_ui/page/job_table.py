@@ -12,7 +12,8 @@ from admin_ui.model import iso
 from admin_ui.overview import Overview, known_zone
 from admin_ui.page.address import Address, link
 from admin_ui.page.job_rows import CHANGED, SORTS, JobRow, State, counts, usual_seconds
-from admin_ui.page.markup import NOTHING, Html, duration, html, join, moment
+from admin_ui.page.job_state import held_by
+from admin_ui.page.markup import NOTHING, Html, breakable, duration, html, join, moment
 from admin_ui.page.result import Confirmed, Who, nobody, outcome, unconfirmed, wanted
 from admin_ui.queries import MOST_FAILURES, HistoryRow, Recent
 
@@ -190,13 +191,14 @@ def _elapsed(run: HistoryRow, recent: Recent) -> Html:
 def _job(row: JobRow) -> Html:
     target = link("logs", run=row.run_id) if row.run_id else link("logs", job=row.name)
     is_job = row.name and not row.is_double
-    name = html('<a class="name" href="{}">{}</a>', target, row.label) if is_job else html("{}", row.label)
+    label = breakable(row.label)
+    name = html('<a class="name" href="{}">{}</a>', target, label) if is_job else label
     config = row.config
     if config is None:
         return name
-    about = html('<span class="about">{}</span>', config.description) if config.description else NOTHING
+    about = html('<span class="about" title="{0}">{0}</span>', config.description) if config.description else NOTHING
     command = html('<code class="clip" title="{}">{}</code>', config.command, " ".join(config.command.split()))
-    return html('<span class="clip">{} {}</span>{}', name, about, command)
+    return html('<span class="what">{} {}</span>{}', name, about, command)
 
 
 def _last(row: JobRow, who: Who) -> Html:
@@ -261,18 +263,11 @@ def _next(row: JobRow, overview: Overview) -> Html:
         moment(row.next.at, relative=False, zone=row.next.zone),
         f", up to {duration(jitter)} later" if jitter else "",
     )
-    held = _held_by(overview)
+    held = held_by(overview)
     if held:
         return html('<span class="warn">{}</span>{}', held, absolute)
-    return moment(row.next.at, zone=row.next.zone) + absolute
-
-
-def _held_by(overview: Overview) -> str:
-    """Return what keeps all jobs from starting by their schedule now; nothing if nothing does."""
-    status = overview.scheduler.status
-    if status != "alive":
-        return "no scheduler" if status == "unknown" else f"scheduler {status}"
-    return "paused" if overview.paused_since else ""
+    when = moment(row.next.at, zone=row.next.zone)
+    return (html('<span class="due">due {}</span>', when) if row.next.at <= overview.now else when) + absolute
 
 
 def _schedule(row: JobRow, overview: Overview) -> Html:

@@ -34,6 +34,11 @@ def join(parts: Iterable[Any], between: str = "") -> Html:
     return Html(between).join(parts)
 
 
+def breakable(name: str) -> Html:
+    """Return a name that breaks after an underscore, as browsers break one after a hyphen."""
+    return join(name.split("_"), "_<wbr>")
+
+
 def moment(at: datetime, *, relative: bool = True, zone: str | None = None) -> Html:
     """Return an instant. The page's script shows it in the chosen zone (`zone` is the job's) and counts along."""
     text = iso(at)

@@ -432,6 +432,12 @@ def test_a_phone_shows_it_all_without_sideways_scroll(look, query):
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
+def test_a_narrow_window_shows_all_columns(look):
+    page = look("", viewport={"width": 1024, "height": 768})
+    expect(page.locator("#jobs-history-rows th")).to_have_count(8)
+    assert page.locator("#jobs-history-rows .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_on_a_phone_the_filters_are_folded_and_targets_are_large(look):
     """UI.md 23."""
     page = look("job=nightly", viewport=PHONE)

@@ -263,12 +263,27 @@ def test_the_ring_of_the_focus_around_a_name_is_not_clipped(visit_own):
     page = visit_own().open("/")
     name = row_of(page, "import-orders").locator("a.name")
     name.focus()
-    ring = 4  # its width and its distance
-    inside, around = name.bounding_box(), name.locator("xpath=..").bounding_box()
-    assert inside is not None and around is not None
-    assert inside["x"] - ring >= around["x"]
-    assert inside["y"] - ring >= around["y"]
-    assert inside["y"] + inside["height"] + ring <= around["y"] + around["height"]
+    clips = """name => {
+      const isClipped = (around) => getComputedStyle(around).overflow !== "visible";
+      const boxes = [...name.closest("table").querySelectorAll("*")].filter((each) => each.contains(name));
+      return boxes.some(isClipped);
+    }"""
+    assert not name.evaluate(clips)
+
+
+def test_a_name_is_never_cut_and_a_description_has_two_lines_if_it_needs_them(scheduler, visit):
+    name = "described_" + "with_a_name_of_many_words" * 2
+    scheduler.job(name, "true", description="what it does, and why, " * 9)
+    scheduler.job("described-briefly", "true", description="in short")
+    page = visit().open("/?view=jobs&find=described")
+    long, short = row_of(page, name), row_of(page, "described-briefly")
+    box = long.locator("th").bounding_box()
+    whole = long.locator("a.name").bounding_box()
+    assert whole["x"] + whole["width"] <= box["x"] + box["width"]
+    assert long.locator("a.name").evaluate("name => name.scrollWidth <= name.clientWidth")
+    lines = {each: each.locator(".about").bounding_box()["height"] for each in (long, short)}
+    assert round(lines[long] / lines[short]) == 2
+    assert short.locator(".about").bounding_box()["y"] == short.locator("a.name").bounding_box()["y"]
 
 
 def test_every_action_is_in_reach_of_the_keyboard(visit_own):

@@ -169,7 +169,7 @@ def test_messages_go_to_their_fields_and_those_without_one_are_kept():
 def test_the_answer_names_the_fields_in_the_forms_order():
     answer = form_html.problems({"schedule": "wrong <b>", "name": "missing"})
 
-    assert "Look at: Name, Schedule" in answer
+    assert "Look at: Name, Schedule" in re.sub("<[^>]*>", "", answer)
     assert answer.index('data-field="name"') < answer.index('data-field="schedule"')
     assert "wrong &lt;b&gt;" in answer
 
@@ -368,14 +368,21 @@ def job_file(**changed: Any) -> JobFile:
     return JobFile("job.json", "job", **{**known, **changed})
 
 
-def seen(loaded: bool = False, status: str = "alive", now: datetime = NOON, **problem: Any) -> Any:
+def seen(
+    loaded: bool = False,
+    status: str = "alive",
+    now: datetime = NOON,
+    paused_since: datetime | None = None,
+    **problem: Any,
+) -> Any:
     """Return the part of an overview that says how far the scheduler is."""
     wrong = ("working_directory", "/nowhere", "expected an existing directory")
     known = {"file": "job.json", "job_name": "job", "problems": (wrong,), "at": NOON, "kept_last_good": False}
     at_fault = ConfigProblem(**{**known, **problem})
     scheduler: Any = SimpleNamespace(status=status, last_seen=NOON, config_errors=[at_fault] if problem else [])
     refused = refusals([job_file()], {"job": loaded}, scheduler, now)
-    return SimpleNamespace(loaded={"job": loaded}, refused=refused, scheduler=scheduler, now=now)
+    known = {"loaded": {"job": loaded}, "refused": refused, "scheduler": scheduler, "now": now}
+    return SimpleNamespace(**known, paused_since=paused_since)
 
 
 def test_a_saved_file_waits_and_is_then_loaded():
@@ -393,6 +400,22 @@ def test_a_saved_file_waits_and_is_then_loaded():
 def test_a_silent_scheduler_is_not_waited_for():
     assert not is_waiting(job_file(), seen(status="silent"))
     assert "Saved, but the scheduler is not there" in state(job_file(), seen(status="silent"), NOON)
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        ({"status": "stopped"}, "scheduler stopped"),
+        ({"status": "unknown"}, "no scheduler"),
+        ({"paused_since": NOON}, "paused"),
+    ],
+)
+def test_a_next_run_is_not_promised_while_nothing_starts_by_its_schedule(held: dict[str, Any], told: str):
+    shown = state(job_file(), seen(loaded=True, **held), NOON)
+
+    assert "Next run" not in shown
+    assert f"Does not start now: {told}. Next time " in shown
+    assert "icon ok" not in shown
 
 
 def test_a_refused_file_says_why():

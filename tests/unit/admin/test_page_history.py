@@ -165,6 +165,14 @@ def test_a_run_tells_when_it_was_to_start_started_and_ended_and_opens_its_own_lo
     assert 'href="?view=logs&amp;run=run-5"' in shown
 
 
+def test_a_name_breaks_between_its_words():
+    assert ">nightly_<wbr>orders-import</a>" in table_of(a_run(5, job_name="nightly_orders-import"))
+
+
+def test_what_was_passed_over_took_no_time():
+    assert "Took" not in columns(table_of(a_span(5, first=9, count=2, end_time=at(5))))
+
+
 def test_less_than_a_second_is_not_late():
     assert "late" not in table_of(a_run(5, scheduled_time=at(5) - timedelta(seconds=0.9)))
 
