@@ -13,7 +13,6 @@ from admin_ui.job_files import JobFile
 from admin_ui.model import JobConfig
 from admin_ui.overview import Overview, Upcoming
 from admin_ui.page.address import Address
-from admin_ui.page.due import due
 from admin_ui.queries import HistoryRow, Recent
 from admin_ui.requests import RequestFile
 from admin_ui.scheduler_state import ConfigProblem
@@ -47,8 +46,7 @@ class State(StrEnum):
 class JobRow:
     """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
 
-    `asked`: the requests that nobody has answered yet, oldest first. `next`: the next scheduled time, or the one that
-    has come while its start is still delayed by the job's jitter.
+    `asked`: the requests that nobody has answered yet, oldest first.
 
     `loaded`: whether the scheduler goes by the file as it is. `refused`: what it says of a file that it cannot use.
     `kept`: whether it goes by the job's last good version instead, whose text nobody else has. `runnable`: whether it
@@ -180,7 +178,7 @@ def _row(
         running=running,
         queued=queued,
         asked=asked,
-        next=due(file, upcoming, overview, recent.last, is_going=not free) or upcoming,
+        next=upcoming,
         loaded=overview.loaded.get(name, True) or config is None,
         refused=refused,
         kept=kept,
