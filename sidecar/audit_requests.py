@@ -33,7 +33,7 @@ class Requests:
         key = request_key(event["action"], event["job_name"], event["request_id"])
         before = self._answers.get(key)
         # How much longer the first answer counts, only its file could tell: until then it must be the only one.
-        if before and event.contradicts(before.place) and abs(event.moment - before.at) <= self._remembered:
+        if before and event.contradicts(before.place) and self._counts(before, event):
             message = f"request {key.strip()} was answered before, in {before.place}"
             self._findings.add(event.place, Rule.ANSWERED_TWICE, message)
         self._answers[key] = _Answer(event.place, event.moment)
@@ -43,7 +43,7 @@ class Requests:
         if event["trigger"] == "manual" and event["request_id"] is not None:
             key = event["job_name"], event["request_id"]
             before = self._starts.get(key)
-            if before and abs(event.moment - before.at) <= self._remembered:
+            if before and self._counts(before, event):
                 message = f"request {key[1]} of {key[0]} was started before, in {before.place}"
                 self._findings.add(event.place, Rule.STARTED_TWICE, message)
             self._starts[key] = _Answer(event.place, event.moment)
@@ -53,9 +53,13 @@ class Requests:
         answers = {key: from_iso(at) for key, at in checkpoint["answers"].items()}
         for key in sorted(self._answers.keys() - answers.keys()):
             forgotten = self._answers.pop(key)
-            if checkpoint.newest - forgotten.at < self._remembered:
+            if self._counts(forgotten, checkpoint):
                 message = f"the answer to request {key.strip()} in {forgotten.place} is not known here"
                 self._findings.add(checkpoint.place, Rule.ANSWER_FORGOTTEN, message)
         for key, at in answers.items():
             known = self._answers.setdefault(key, _Answer(checkpoint.place, at))
             known.at = max(known.at, at)
+
+    def _counts(self, answer: _Answer, event: Event) -> bool:
+        # By the latest time so far: what was forgotten then stays forgotten when the clock is set back.
+        return event.newest - answer.at < self._remembered

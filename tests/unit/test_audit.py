@@ -323,6 +323,22 @@ def test_request_may_come_again_when_its_answer_may_be_forgotten():
     assert report.findings == []
 
 
+def test_request_may_come_again_at_an_earlier_time_when_its_answer_was_forgotten_before_the_clock_was_set_back():
+    def runs_at(when, run_id):
+        return [accepted(when, run_id), start(when, run_id, request_id="q1"), end(when, run_id)]
+
+    later = rejected(NOON + 2 * HOUR, "q2")
+    report = check(checkpoint(jobs={}), *runs_at(NOON, "r1"), later, *runs_at(at(-5), "r2"), remembered=HOUR)
+
+    assert report.findings == []
+
+
+def test_request_may_not_come_again_at_an_earlier_time_when_its_answer_was_young():
+    report = check(checkpoint(jobs={}), rejected(NOON), rejected(at(-90)), remembered=HOUR)
+
+    assert rules(report) == [Rule.ANSWERED_TWICE]
+
+
 def test_answer_counts_from_the_last_time_that_a_checkpoint_saw_its_file():
     seen = checkpoint(NOON + HOUR, {}, answers={"run job q1": iso(NOON + HOUR)})
     files = [[checkpoint(jobs={}), rejected(NOON)], [seen, rejected(NOON + HOUR + timedelta(minutes=30))]]
