@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from bisect import bisect_right
 from typing import BinaryIO
 
@@ -43,16 +45,13 @@ class LineIndex:
         """Count on in the first `size` bytes, up to the end or so many newlines (or a few more)."""
         if self.counted > size or _tail(file, self.counted) != self._tail:
             self._marks = [(0, 0)]
-        file.seek(self.counted)
         while self.counted < size and (newlines is None or self.newlines < newlines):
+            before = self.counted
+            self._mark(_data_from(file, before, size), self.newlines)
             chunk = file.read(min(CHUNK_BYTES, size - self.counted))
-            if not chunk:
+            self._mark(self.counted + len(chunk), self.newlines + chunk.count(b"\n"))
+            if self.counted == before:
                 break
-            mark = (self.counted + len(chunk), self.newlines + chunk.count(b"\n"))
-            if len(self._marks) > 1 and mark[0] - self._marks[-2][0] < CHUNK_BYTES:
-                self._marks[-1] = mark
-            else:
-                self._marks.append(mark)
         self._tail = _tail(file, self.counted)
 
     def start_of(self, file: BinaryIO, number: int) -> int:
@@ -73,6 +72,27 @@ class LineIndex:
                 at = chunk.index(b"\n", at + 1)
             return position + at + 1
         return position
+
+    def _mark(self, counted: int, newlines: int) -> None:
+        if counted == self.counted:
+            return
+        if len(self._marks) > 1 and counted - self._marks[-2][0] < CHUNK_BYTES:
+            self._marks[-1] = (counted, newlines)
+        else:
+            self._marks.append((counted, newlines))
+
+
+def _data_from(file: BinaryIO, position: int, size: int) -> int:
+    """Go to the position, or to the end of the hole that it is in, and return where that is; `size` at most.
+
+    There is no newline in a hole. One (`truncate -s 1T`) costs who makes it nothing and who reads it an hour.
+    """
+    try:
+        return file.seek(min(size, file.seek(position, os.SEEK_DATA)))
+    except OSError as error:
+        return file.seek(size if error.errno == errno.ENXIO else position)
+    except ValueError:  # it is in memory
+        return file.seek(position)
 
 
 def _tail(file: BinaryIO, position: int) -> bytes:

@@ -159,6 +159,22 @@ def test_the_end_of_a_large_file_is_there_before_it_is_counted(outputs, file, mo
         assert texts(found.tail(2)) == [(8, "line 8"), (9, "line 9")]
 
 
+def test_a_hole_of_a_tebibyte_is_counted_over_at_once(outputs, file):
+    file.write_bytes(b"first\nsecond")
+    with file.open("r+b") as opened:
+        opened.seek(1 << 40)
+        opened.write(b"\nthird\n")
+        opened.truncate(2 << 40)
+    with show(outputs) as found:
+        first, second = found.lines(1, 2)
+        third, fourth = found.lines(3, 10)
+
+    assert [each.number for each in (first, second, third, fourth)] == [1, 2, 3, 4]
+    assert (first.text, second.text[:10], third.text) == ("first", "second\\x00", "third")
+    assert second.bytes_after == (1 << 40) - len("first\n") - output.LONGEST_LINE
+    assert fourth.bytes_after == (1 << 40) - len("\nthird\n") - output.LONGEST_LINE
+
+
 def test_what_was_counted_is_known_although_another_reader_opened_the_file_meanwhile(outputs, file, monkeypatch):
     monkeypatch.setattr(output, "QUICK_BYTES", 0)
     file.write_text("a\nb\n")
