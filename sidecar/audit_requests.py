@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sidecar.audit_events import Event
 from sidecar.audit_report import Findings, Place, Rule
-from sidecar.clock import from_iso
+from sidecar.clock import WAIT_OUT, from_iso
 from sidecar.model import request_key
 
 
@@ -61,5 +61,6 @@ class Requests:
             known.at = max(known.at, at)
 
     def _counts(self, answer: _Answer, event: Event) -> bool:
-        # By the latest time so far: what was forgotten then stays forgotten when the clock is set back.
-        return event.newest - answer.at < self._remembered
+        # By the latest time so far: what was forgotten then stays forgotten when the clock is set back. Set back far, it
+        # may have gone on for long before without a line.
+        return event.newest - answer.at < self._remembered and answer.at - event.moment <= WAIT_OUT

@@ -339,6 +339,12 @@ def test_request_may_not_come_again_at_an_earlier_time_when_its_answer_was_young
     assert rules(report) == [Rule.ANSWERED_TWICE]
 
 
+def test_request_may_come_again_after_the_clock_went_back_so_far_that_schedules_began_anew():
+    report = check(checkpoint(jobs={}), rejected(NOON), rejected(NOON - 25 * HOUR), remembered=HOUR)
+
+    assert report.findings == []
+
+
 def test_answer_counts_from_the_last_time_that_a_checkpoint_saw_its_file():
     seen = checkpoint(NOON + HOUR, {}, answers={"run job q1": iso(NOON + HOUR)})
     files = [[checkpoint(jobs={}), rejected(NOON)], [seen, rejected(NOON + HOUR + timedelta(minutes=30))]]
