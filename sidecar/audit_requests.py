@@ -61,6 +61,6 @@ class Requests:
             known.at = max(known.at, at)
 
     def _counts(self, answer: _Answer, event: Event) -> bool:
-        # By the latest time so far: what was forgotten then stays forgotten when the clock is set back. Set back far, it
-        # may have gone on for long before without a line.
+        # By the latest time so far: what was forgotten then stays forgotten when the clock is set back. One that is set
+        # back far may have gone on for long before, without a line.
         return event.newest - answer.at < self._remembered and answer.at - event.moment <= WAIT_OUT
