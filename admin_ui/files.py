@@ -88,6 +88,18 @@ def aside(folder: Path) -> Path:
     return folder / f".{secrets.token_hex(8)}{ASIDE}"
 
 
+def put_back(moved: Path, path: Path) -> None:
+    """Give a file that was moved aside its name back, or remove it if there is a newer one by now. Raises OSError."""
+    try:
+        with suppress(FileExistsError):
+            os.link(moved, path, follow_symlinks=False)
+    except PermissionError:  # it is another user's (protected_hardlinks, proc(5)); only a rename may do the rest
+        if not os.path.lexists(path):
+            os.rename(moved, path)
+            return
+    os.unlink(moved)
+
+
 def clear_leftovers(folder: Path, older_than: float) -> int:
     """Remove what writers left that were killed in the middle, and return how many files that were.
 

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,17 @@ from admin_ui.errors import (
     StorageError,
     ValidationError,
 )
-from admin_ui.files import LIMIT_BYTES, aside, digest, read_below, read_json, sync_folder, write_new, write_whole
+from admin_ui.files import (
+    LIMIT_BYTES,
+    aside,
+    digest,
+    put_back,
+    read_below,
+    read_json,
+    sync_folder,
+    write_new,
+    write_whole,
+)
 from admin_ui.json_edit import edit
 from admin_ui.model import JOB_NAME, JobConfig
 from admin_ui.schema import problems
@@ -154,10 +164,10 @@ class JobFiles:
             try:
                 os.rename(path, moved)
                 found = self._read(moved.name)
-                if found.sha256 != current.sha256:
-                    with suppress(FileExistsError):  # then somebody wrote an even newer one
-                        os.link(moved, path, follow_symlinks=False)
-                os.unlink(moved)
+                if found.sha256 == current.sha256:
+                    os.unlink(moved)
+                else:
+                    put_back(moved, path)
             except FileNotFoundError:
                 raise JobNotFoundError(job_name) from None
             except OSError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from admin_ui.errors import FileUnreadable, NotDurable, StorageError, ValidationError
-from admin_ui.files import read_below, read_json, write_new
+from admin_ui.files import put_back, read_below, read_json, write_new
 from admin_ui.model import JOB_NAME, REQUEST_ID, iso, on_the_calendar
 
 DIRECTORY = "triggers"
@@ -149,10 +149,10 @@ class Requests:
     def _settle(self, aside: str, name: str, answered_at: AnsweredAt) -> bool:
         found = self._read(aside, name)
         answered = found is not None and _is_answered(found, answered_at)
-        if not answered:
-            with suppress(FileExistsError):  # written once more meanwhile: that one counts
-                os.link(self._directory / aside, self._directory / name, follow_symlinks=False)
-        os.unlink(self._directory / aside)
+        if answered:
+            os.unlink(self._directory / aside)
+        else:
+            put_back(self._directory / aside, self._directory / name)
         return answered
 
     def _read(self, file: str, name: str) -> RequestFile | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from admin_ui.errors import FileUnreadable
-from admin_ui.files import read_below, read_json, write_new, write_whole
+from admin_ui.files import put_back, read_below, read_json, write_new, write_whole
 from tests.hostile import NOT_FILES, NOT_JSON
 
 
@@ -109,3 +110,22 @@ def test_writing_new_never_overwrites(folder, kind):
 
     assert os.listdir(folder) == ["a.json"]
     assert kind != "file" or path.read_bytes() == b"theirs"
+
+
+def link_of_another_user(*arguments, **named):
+    """Refuse as Linux does by default where the file belongs to somebody else (proc(5), protected_hardlinks)."""
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("link", [os.link, link_of_another_user])
+@pytest.mark.parametrize("newer", [None, b"newer"])
+def test_a_file_gets_its_name_back_unless_a_newer_one_has_it(folder, monkeypatch, link, newer):
+    monkeypatch.setattr(os, "link", link)
+    (folder / ".aside").write_bytes(b"theirs")
+    if newer:
+        (folder / "a.json").write_bytes(newer)
+
+    put_back(folder / ".aside", folder / "a.json")
+
+    assert os.listdir(folder) == ["a.json"]
+    assert (folder / "a.json").read_bytes() == (newer or b"theirs")
