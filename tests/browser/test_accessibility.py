@@ -55,6 +55,24 @@ def test_where_the_system_chooses_the_colours_icons_and_what_is_chosen_are_still
         expect(page.locator(chosen)).to_have_css("outline-style", "solid")
 
 
+@pytest.mark.parametrize(
+    ("address", "block", "ring"),
+    [
+        ("/?view=new", "#jobs-new-command", "textarea"),
+        ("/?view=new", "#jobs-new-enabled", "input"),
+        ("/", "#jobs-find", "input"),
+        ("/?view=logs", "#jobs-logs-show", ".wrap:has(> .wrap-inner)"),
+    ],
+)
+def test_what_is_typed_or_chosen_into_has_the_ring_of_the_focus_and_nothing_cuts_it(visit, address, block, ring):
+    """UI.md 20. Of itself, Gradio says the focus of a text box with a border as thin as without."""
+    page = visit().open(address)
+    page.locator(f"{block} :is(input, textarea)").press("Shift")  # a key: after the mouse, a checkbox shows no ring
+    expect(page.locator(f"{block} {ring}")).to_have_css("outline-style", "solid")
+    expect(page.locator(f"{block} {ring}")).to_have_css("outline-width", "3px")
+    expect(page.locator(block)).to_have_css("overflow", "visible")
+
+
 def test_the_longest_name_does_not_stick_out_of_a_small_phone(visit, scheduler):
     """UI.md 23. The section, if anything does, scrolls by itself and not with the page."""
     name = "the_longest_name_that_a_job_can_have_is_of_this_many_characters_"
