@@ -95,11 +95,14 @@ class LineFile(RotatingFileHandler):
             self._waiting_bytes -= len(self._waiting.popleft())
             self.lost += 1
 
-    def commit(self) -> bool:
-        """Write everything that waits; return whether it is in the file (and on disk, if durable)."""
+    def commit(self, *, look: bool = False) -> bool:
+        """Write everything that waits; return whether it is in the file (and on disk, if durable).
+
+        With `look`, the file is looked at also if nothing waits, and begun anew where it is no longer ours and whole.
+        """
         if self._abandoned:
             return False
-        if not self._waiting and self.problem is None:
+        if not self._waiting and self.problem is None and not look:
             return True
         try:
             data = b"".join(self._waiting)

@@ -92,11 +92,12 @@ class JobLogger:
         clock_field = {} if clock is None else {"clock": iso(clock)}
         self.record("checkpoint", component="journal", full=False, **self.ledger.job_records(names), **clock_field)
 
-    def commit(self) -> bool:
+    def commit(self, *, look: bool = False) -> bool:
         """Put every recorded line on disk with one fsync; return whether they are. Tells of a change for the worse
-        or the better as `journal_degraded` and `journal_recovered`."""
+        or the better as `journal_degraded` and `journal_recovered`. With `look`, see to the file itself, too: somebody
+        may have removed or emptied it while no line came."""
         lost = self._journal_file.lost
-        durable = self._journal_file.commit()
+        durable = self._journal_file.commit(look=look)
         problem = self._journal_file.problem
         if problem is not None:
             self._tell_uncommitted()

@@ -402,6 +402,7 @@ class JobScheduler:
     def _heartbeat(self, now: datetime) -> None:
         with contextlib.suppress(OSError):  # no descriptor is free to look with; a later heartbeat reaps them
             FAMILY.reap_orphans()
+        self.logger.commit(look=True)
         self._beat(works=self.restored and not self.logger.degraded)
         next_run = None if self.runs.draining else self.agenda.next_at()
         self.logger.event(

@@ -377,6 +377,26 @@ def test_a_directory_in_the_files_place_is_moved_and_keeps_what_is_in_it(path):
     assert not path.with_name("x.log.1").exists()
 
 
+@pytest.mark.parametrize("meddle", [os.remove, lambda path: os.truncate(path, 0)])
+def test_a_look_begins_a_file_anew_although_nothing_waits(path, meddle):
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+    meddle(path)
+    assert file.commit()
+    assert not path.exists() or path.read_text() == ""
+
+    assert file.commit(look=True)
+    assert path.read_text() == "head\n"
+
+
+def test_a_look_leaves_a_whole_file_as_it_is(path):
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+
+    assert file.commit(look=True)
+    assert path.read_text() == "head\none\n"
+
+
 def test_a_shrunk_file_is_begun_anew_with_the_head(path):
     file = opened(path, head=lambda: b"head\n")
     put(file, "one", "two")

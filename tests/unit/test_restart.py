@@ -6,6 +6,7 @@ import os
 import pytest
 
 from sidecar import health
+from sidecar.journal import JOURNAL
 from tests.harness import HOUR, MINUTE, NOON, REFUSED_COMMAND, play, stamp
 
 
@@ -201,6 +202,22 @@ def test_a_hint_while_the_jobs_directory_is_away_changes_nothing(tmp_path):
 
     assert len(world.main_lines("config_error")) == len(world.main_lines("config_recovered")) == 1
     assert world.main_lines("job_removed") == []
+
+
+def test_a_journal_that_was_removed_while_nothing_happened_is_begun_anew_before_a_crash_can_need_it(tmp_path):
+    async def story(world):
+        world.job(schedule="0 0 1 1 *")
+        await world.boot()
+        world.request()
+        await world.step()
+        await world.finish(world.running[0])
+        (world.logs / JOURNAL).unlink()
+        world.clock.advance(31)
+        await world.step()
+        assert health.problem(world.logs) is None
+        await world.boot()
+
+    assert play(tmp_path, story).lines("trigger_accepted", "job_start") == []
 
 
 def test_a_command_that_cannot_be_started_is_a_failed_run(tmp_path):
