@@ -406,6 +406,15 @@ def test_the_alarm_names_the_first_of_many():
     assert text(alarm(overview, job_rows(overview, ends))).endswith("job-7 (exit 1) and 22 more failed")
 
 
+def test_a_deploy_that_changes_all_files_names_the_newest_two_and_counts_the_others():
+    files = [job(f"job-{number}") for number in range(30)]
+    overview = seen(*files, changed_outside={each.name: ago(100 - number) for number, each in enumerate(files)})
+    told = alarm(overview, job_rows(overview, {}))
+
+    assert re.sub(" 2026[^,]*? UTC", "", text(told)) == "Changed outside this page: job-29 , job-28 and 28 more"
+    assert 'href="?view=jobs&amp;state=changed"' in told
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
