@@ -6,13 +6,17 @@ Who asks for nothing holds no connection.
 import asyncio
 import os
 import socket
+import threading
 from pathlib import Path
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
+from admin_ui import serving
 from admin_ui.errors import SettingsError
 from admin_ui.serving import close_unused, is_dead, listen, serve
+from tests.daemon import wait_for
 
 HEAD = b"HTTP/1.1\r\nHost: here\r\n"
 
@@ -97,6 +101,38 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": b"the answer", "more_body": goes_on})
     while goes_on and (await receive())["type"] != "http.disconnect":
         pass
+
+
+def test_the_service_looks_for_both_while_it_serves(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "LOOK_SECONDS", 0)
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    descriptor = os.open(mounted, os.O_RDONLY)
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    codes: list[int] = []
+
+    def run() -> None:
+        codes.append(serve(FastAPI, "127.0.0.1", port, [Path(f"/proc/self/fd/{descriptor}")]))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        wait_for(lambda: is_listening(port), "the service")
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as held:
+            held.sendall(b"GET /at-once " + HEAD)
+            assert held.recv(1) == b""
+    finally:
+        mounted.rmdir()
+        thread.join()
+        os.close(descriptor)
+
+    assert codes == [serving.EX_IOERR]
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_connection_that_was_used_since_the_last_look_is_kept():
