@@ -52,6 +52,7 @@ class LineFile(RotatingFileHandler):
         self._descriptor = -1
         self._size = 0
         self._torn = False
+        self._has_others = False
         self._begun = False
         self._abandoned = False
         self._named = True
@@ -184,9 +185,11 @@ class LineFile(RotatingFileHandler):
         if self._torn:
             self._cut_back()
         else:
-            grown, self._size = ours.st_size > self._size, ours.st_size
-            if grown and os.pread(self._descriptor, 1, self._size - 1) != b"\n":
+            self._has_others = self._has_others or ours.st_size > self._size
+            self._size = ours.st_size
+            if self._has_others and os.pread(self._descriptor, 1, self._size - 1) != b"\n":
                 self._write(b"\n")  # somebody else's text would swallow the line that comes next
+            self._has_others = False
         return False
 
     def _reopen(self, data: bytes) -> bool:
@@ -212,6 +215,9 @@ class LineFile(RotatingFileHandler):
         path = Path(self.baseFilename)
         path.parent.mkdir(parents=True, exist_ok=True)
         head = self._head()
+        if self.problem is not None and data:
+            # Lines of many commits: one that sets something may come before others that the head knows, too.
+            data += head
         descriptor = self._create_beside()
         try:
             write_all(descriptor, head + data)
@@ -265,7 +271,8 @@ class LineFile(RotatingFileHandler):
 
     def _cut_back(self) -> None:
         # Half a line, and lines whose fsync failed (they may be gone from the cache), are written again.
-        if self._descriptor >= 0:
+        # One that somebody else cut shorter must not get that length again, in zeros: it is to be begun anew.
+        if self._descriptor >= 0 and os.fstat(self._descriptor).st_size > self._size:
             os.ftruncate(self._descriptor, self._size)
         self._torn = False
 

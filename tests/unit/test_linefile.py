@@ -292,6 +292,19 @@ def test_a_file_that_is_begun_anew_has_the_waiting_lines_from_its_first_instant(
     assert path.read_text() == "head\ntwo\n"
 
 
+def test_a_file_that_is_begun_anew_with_the_lines_of_many_commits_ends_with_the_head_that_knows_them(path, monkeypatch):
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+    undo = full_disk(monkeypatch)
+    put(file, "two")
+    put(file, "three")
+    path.unlink()
+    undo()
+
+    assert file.commit()
+    assert path.read_text() == "head\ntwo\nthree\nhead\n"
+
+
 def test_opening_an_existing_file_finds_out_whether_it_can_be_written_and_leaves_it_as_it_was(path, monkeypatch):
     path.parent.mkdir()
     path.write_text("one\n")
@@ -395,6 +408,34 @@ def test_a_look_leaves_a_whole_file_as_it_is(path):
 
     assert file.commit(look=True)
     assert path.read_text() == "head\none\n"
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_file_that_somebody_cuts_short_on_a_full_disk_is_begun_anew_when_there_is_room(path, monkeypatch, left):
+    file = opened(path, head=lambda: b"head\n")
+    put(file, "one")
+    undo = full_disk(monkeypatch)
+    os.truncate(path, left)
+    assert not put(file, "two")
+    assert not put(file, "three")
+    undo()
+
+    assert file.commit()
+    assert path.read_text().startswith("head\ntwo\nthree\n")
+
+
+def test_text_without_a_newline_that_came_on_a_full_disk_swallows_no_line(path, monkeypatch):
+    file = opened(path)
+    put(file, "one")
+    undo = full_disk(monkeypatch)
+    with path.open("a") as other:
+        os.truncate(other.fileno(), 5 + path.stat().st_size)
+    assert not put(file, "two")
+    assert not file.commit()
+    undo()
+
+    assert file.commit()
+    assert path.read_text().splitlines()[-1] == "two"
 
 
 def test_a_shrunk_file_is_begun_anew_with_the_head(path):
