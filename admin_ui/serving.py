@@ -1,6 +1,6 @@
 """Serve the application: the address is taken before anything else begins, and a folder that is gone ends it.
 
-Nobody holds a connection on which nothing is asked: uvicorn itself waits for the rest of a request without end.
+Nobody holds a connection on which nothing is asked or read: uvicorn itself waits for either without end.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74
 # A browser's open event stream would hold the shutdown up for ever; a container gets 10 s by default.
 SHUTDOWN_SECONDS = 3
 LOOK_SECONDS = 10
+UNUSED_LOOKS = 2
+UNREAD_LOOKS = 7
+"""At the last of so many looks at which nothing was different, a connection is closed."""
+
 BACKLOG = 2048
 
 
@@ -75,16 +79,22 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Se
 
 
 def close_unused(connections: Iterable[Any], before: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Close uvicorn's connections on which no request was, now or since the look before; return what is unused now.
+    """Close uvicorn's connections that stand still: on which no request is answered, or nobody reads the answer.
 
-    What stands between two requests for longer than uvicorn's own 5 s is one that is sent in half, or in drops: some
-    hundred of these would take all descriptors that there are. Answers may take as long as they like.
+    `before` is what the look before returned. What stands between two requests for longer than uvicorn's own 5 s is one
+    that is sent in half, or in drops; a thousand of either kind would take all descriptors that there are. An answer
+    may take as long as it likes.
     """
-    unused = {each: each.cycle for each in connections if each.cycle is None or each.cycle.response_complete}
-    for each, last in unused.items():
-        if each in before and before[each] is last:
-            each.transport.close()
-    return unused
+    found = {}
+    for each in connections:
+        state = each.cycle, each.transport.get_write_buffer_size()
+        if state[1] or each.cycle is None or each.cycle.response_complete:
+            known, looks = before.get(each, (None, 0))
+            looks = looks + 1 if known == state else 1
+            found[each] = state, looks
+            if looks == (UNREAD_LOOKS if state[1] else UNUSED_LOOKS):
+                each.transport.abort()
+    return found
 
 
 def is_dead(directory: Path) -> bool:

@@ -8,6 +8,7 @@ import os
 import socket
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -95,10 +96,38 @@ async def look_twice(sent: bytes, is_closed: bool) -> None:
         await serving
 
 
+def test_a_connection_on_which_nobody_reads_the_answers_is_closed():
+    asyncio.run(read_nothing())
+
+
+async def read_nothing() -> None:
+    listener = listen("127.0.0.1", 0)
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", log_level="warning"))
+    serving_task = asyncio.create_task(server.serve(sockets=[listener]))
+    async with asyncio.timeout(60):
+        _, writer = await asyncio.open_connection(*listener.getsockname(), limit=1)  # of what is read ahead
+        stands = False
+        while not stands:
+            writer.write(b"GET /large " + HEAD + b"\r\n")
+            await asyncio.sleep(0.01)
+            stands = any(each.transport.get_write_buffer_size() for each in server.server_state.connections)
+        (connection,) = server.server_state.connections
+        seen: dict[Any, Any] = {}
+        for _ in range(serving.UNREAD_LOOKS):
+            assert not connection.transport.is_closing()
+            seen = close_unused([connection], seen)
+        assert connection.transport.is_closing()
+
+        writer.transport.abort()
+        server.should_exit = True
+        await serving_task
+
+
 async def app(scope, receive, send):
     goes_on = scope["path"] == "/events"
+    answer = b"large" * 1_000_000 if scope["path"] == "/large" else b"the answer"
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": b"the answer", "more_body": goes_on})
+    await send({"type": "http.response.body", "body": answer, "more_body": goes_on})
     while goes_on and (await receive())["type"] != "http.disconnect":
         pass
 
@@ -142,7 +171,21 @@ def test_a_connection_that_was_used_since_the_last_look_is_kept():
     after = close_unused([connection], before)
 
     assert not connection.is_closed
-    assert (before, after) == ({connection: None}, {connection: connection.cycle})
+    assert len(before) == len(after) == 1
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_a_connection_whose_answer_is_read_however_slowly_is_kept(is_complete):
+    connection = Connection()
+    connection.cycle = Cycle()
+    connection.cycle.response_complete = is_complete
+    seen: dict[Any, Any] = {}
+    for connection.unread in [5, 4] * serving.UNREAD_LOOKS + [3] * (serving.UNREAD_LOOKS - 1):
+        seen = close_unused([connection], seen)
+
+    assert not connection.is_closed
+    close_unused([connection], seen)
+    assert connection.is_closed
 
 
 class Cycle:
@@ -154,10 +197,14 @@ class Connection:
 
     cycle: Cycle | None = None
     is_closed = False
+    unread = 0
 
     @property
     def transport(self):
         return self
 
-    def close(self) -> None:
+    def get_write_buffer_size(self) -> int:
+        return self.unread
+
+    def abort(self) -> None:
         self.is_closed = True
