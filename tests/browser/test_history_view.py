@@ -406,7 +406,7 @@ def test_the_first_run_is_reached_by_keyboard_and_the_focus_is_seen(look):
     expect(page).to_have_url(re.compile(r"\?view=logs&run=bad-2"))
 
 
-@pytest.mark.parametrize("width", [375, 720, 1000, 1440])
+@pytest.mark.parametrize("width", [360, 375, 720, 1000, 1440])
 def test_the_tab_key_goes_through_the_filters_as_they_are_read_at_any_width(look, width):
     """At 200 % zoom a window of 1440 pixels has 720."""
     page = look(viewport={"width": width, "height": 900})

@@ -22,6 +22,8 @@
   document.addEventListener("click", ({ target }) => {
     if (target === enters && isTyped(target) && target.selectionStart === target.selectionEnd) target.select();
   });
+  // A list that scrolls would be a stop for the Tab key, and close at it: the focus would fall out of the page.
+  jobs.touch(() => document.querySelectorAll("#jobs [role=listbox]:not([tabindex])").forEach((list) => (list.tabIndex = -1)));
   // Gradio opens the list a frame after any key: also when that was Tab, or another one just before, and has left it.
   const closeList = (choice) => {
     if (choice === document.activeElement) return;
