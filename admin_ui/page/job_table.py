@@ -267,7 +267,7 @@ def _next(row: JobRow, overview: Overview) -> Html:
     if held:
         return html('<span class="warn">{}</span>{}', held, absolute)
     when = moment(row.next.at, zone=row.next.zone)
-    return (html('<span>due {}</span>', when) if row.next.at <= overview.now else when) + absolute
+    return (html("<span>due {}</span>", when) if row.next.at <= overview.now else when) + absolute
 
 
 def _schedule(row: JobRow, overview: Overview) -> Html:

@@ -277,13 +277,14 @@ def test_a_name_is_never_cut_and_a_description_has_two_lines_if_it_needs_them(sc
     scheduler.job("described-briefly", "true", description="in short")
     page = visit().open("/?view=jobs&find=described")
     long, short = row_of(page, name), row_of(page, "described-briefly")
-    box = long.locator("th").bounding_box()
-    whole = long.locator("a.name").bounding_box()
-    assert whole["x"] + whole["width"] <= box["x"] + box["width"]
+    side = "each => each.getBoundingClientRect().{}".format
+    cell, whole = (long.locator(each).evaluate(side("right")) for each in ("th", "a.name"))
+    assert whole <= cell
     assert long.locator("a.name").evaluate("name => name.scrollWidth <= name.clientWidth")
-    lines = {each: each.locator(".about").bounding_box()["height"] for each in (long, short)}
-    assert round(lines[long] / lines[short]) == 2
-    assert short.locator(".about").bounding_box()["y"] == short.locator("a.name").bounding_box()["y"]
+    two, one = (each.locator(".about").evaluate(side("height")) for each in (long, short))
+    assert round(two / one) == 2
+    beside = {short.locator(each).evaluate(side("top")) for each in ("a.name", ".about")}
+    assert len(beside) == 1
 
 
 def test_every_action_is_in_reach_of_the_keyboard(visit_own):
