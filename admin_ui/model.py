@@ -9,6 +9,10 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LONGEST_NAME = 256
+NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Of a person: what a request's `requested_by` may hold (schemas/trigger.schema.json), in which the name travels."""
+
 RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """Of the requests that this side makes: the text of a UUID, as the audit log's ids have it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 import uuid
 from collections.abc import Callable
@@ -15,20 +14,17 @@ from typing import NamedTuple
 
 from admin_ui.errors import FileUnreadable, NotDurable, StorageError, ValidationError
 from admin_ui.files import put_back, read_below, read_json, write_new
-from admin_ui.model import JOB_NAME, REQUEST_ID, iso, on_the_calendar
+from admin_ui.model import JOB_NAME, LONGEST_NAME, NOT_IN_A_NAME, REQUEST_ID, iso, on_the_calendar
 
 DIRECTORY = "triggers"
 SUFFIX = ".json"
 ASIDE = ".answered"
 LIMIT_BYTES = 64 * 1024
-LONGEST_NAME = 256
 REMEMBERED_AT_LEAST = timedelta(seconds=1)
 """The least that SCHEDULER_TRIGGER_MAX_AGE_SECONDS can be: for so long the same id is the same request for sure."""
 
 REMEMBERED_BY_DEFAULT = timedelta(hours=1)
 """Its default. What came again within this time is most likely no news to the scheduler."""
-
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Request(NamedTuple):
@@ -84,7 +80,7 @@ class Requests:
         given = {
             **request._asdict(),
             "run_id": run_id,
-            "requested_by": UNPRINTABLE.sub("?", requested_by)[:LONGEST_NAME] or None,
+            "requested_by": NOT_IN_A_NAME.sub("?", requested_by)[:LONGEST_NAME] or None,
             "requested_at": iso(now),
         }
         document = {field: value for field, value in given.items() if value is not None}

@@ -21,13 +21,12 @@ from sidecar.evidence import Evidence, previous
 from sidecar.files import read_json, read_small
 from sidecar.human import clean, count, did_you_mean, read_time, show_length, show_minute, table
 from sidecar.ledger import Ledger
-from sidecar.model import JobConfig
+from sidecar.model import PAUSE, JobConfig
 from sidecar.settings import Settings
 from sidecar.uptime import stopping
 from sidecar.why import explain
 
 ABOUT_SCHEDULER_OR_FILES = (b'"event": "scheduler_', b'"event": "config_')
-PAUSE = "PAUSE"
 NOTHING = "-"
 LAST_RUN_FIELDS = (
     "run_id",

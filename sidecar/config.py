@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -21,9 +20,8 @@ from sidecar.cron import parse as parse_schedule
 from sidecar.cron import zone_named
 from sidecar.errors import FileUnreadable, JobFileError, JobsDirectoryError, Problem, ScheduleError
 from sidecar.files import read_json, read_small
-from sidecar.model import NO_ENVIRONMENT, ConcurrencyPolicy, JobConfig, Retries
+from sidecar.model import JOB_NAME, NO_ENVIRONMENT, ConcurrencyPolicy, JobConfig, Retries
 
-JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BLANK = " \t\r\n"
 LARGEST_NUMBER = 10**10
 MOST_PROBLEMS = 100  # of one file; a megabyte of wrong keys would make a report that nobody reads

@@ -116,14 +116,12 @@ class JobExecutor:
         grace_seconds: float,
         status: Status,
         reason: str,
-        start_time: datetime | None = None,
     ) -> JobResult:
         """Close a run of an earlier scheduler: end what still lives of it, return what its output files hold.
 
-        Its exit code is unknown. Without `start_time` the run's `since` stands for it; the duration is by the
-        wall clock, as that is all that survives.
+        Its exit code is unknown; the duration is by the wall clock, as that is all that survives.
         """
-        going = Going(run, start_time or run.since, self._clock.monotonic(), grace_seconds, cause=(status, reason))
+        going = Going(run, run.since, self._clock.monotonic(), grace_seconds, cause=(status, reason))
         with self._registered(going):
             living = await self._target.end_run(run.run_id, grace_seconds)
             captured = self._outputs.recall(run.job_name, run.run_id, is_held=living > 0)

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from sidecar.evidence import Entry, Evidence, began_at, first_of, stamp, time_in
 from sidecar.human import show_length
-from sidecar.model import Reason, Trigger
+from sidecar.ledger import TIMED
+from sidecar.model import Reason
 
 ENDS = ("job_complete", "job_skipped", "job_missed")
 BEGINNINGS = ("job_start", "job_queued")
-TIMED = (Trigger.SCHEDULE, Trigger.CATCH_UP)
 
 
 def fate(e: Evidence, run_id: str) -> str:

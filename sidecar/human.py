@@ -10,13 +10,14 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from sidecar.clock import REACHABLE_YEARS
+from sidecar.model import STEERING
 
 CLOCK_TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?")
 TIME_WANTED = "expected a time such as 02:00, 2026-01-31T02:00 or 2026-01-31T01:00:00Z"
 YEARS_WANTED = f"expected a time of the years {REACHABLE_YEARS[0]} to {REACHABLE_YEARS[-1]}"
 COLUMN_GAP = "  "
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but newline and tab, and what turns the direction of the text around it."""
+UNSAFE = re.compile(rf"[\x00-\x08\x0b-\x1f{STEERING}]")
+"""Newlines and tabs are the output's own business."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sidecar.catalog import Catalog, Change
+from sidecar.catalog import ANNOUNCED_WITHIN_SECONDS, SETTLE_SECONDS, Catalog, Change
 from sidecar.clock import Clock
 from sidecar.errors import JobsDirectoryError
 from sidecar.logger import JobLogger
-from sidecar.model import Request
+from sidecar.model import PAUSE, Request
 from sidecar.requests import Inbox
 from sidecar.settings import Settings
 from sidecar.watcher import Hint, HintKind, Watcher, root_state
@@ -25,9 +25,6 @@ COST_SHARE = 50
 """Without events, rescans may take one part in so many of the time."""
 
 MOST_FILES_NAMED = 20
-
-UNANNOUNCED_SECONDS = 2.0
-"""A change that is older than this when a rescan finds it had an event that never came."""
 
 DEGRADED_SECONDS = 600.0
 """So long without another unannounced change, and events are trusted again."""
@@ -111,7 +108,8 @@ class Intake:
         """Return what a whole look at the definitions finds now; nothing if the directory cannot be listed."""
         hinted, self._definitions = self._definitions, set()
         try:
-            changes = self._catalog.rescan(self._clock.monotonic(), settle=0 if self._first else 0.5, hinted=hinted)
+            settle = 0 if self._first else SETTLE_SECONDS
+            changes = self._catalog.rescan(self._clock.monotonic(), settle=settle, hinted=hinted)
         except JobsDirectoryError as error:
             self._definitions = hinted
             self._cannot_list(str(error))
@@ -152,7 +150,7 @@ class Intake:
 
     def _look_for_pause(self) -> None:
         try:
-            os.lstat(self._settings.jobs_dir / "PAUSE")
+            os.lstat(self._settings.jobs_dir / PAUSE)
         except FileNotFoundError:
             # No directory, no news: as long as it cannot be looked at, everything stays as it is.
             if os.path.isdir(self._settings.jobs_dir):
@@ -175,7 +173,7 @@ class Intake:
             return
 
     def _unannounced_requests(self, found: list[Request], known: set[str], hinted: set[str]) -> list[str]:
-        before = self._clock.now() - timedelta(seconds=UNANNOUNCED_SECONDS)
+        before = self._clock.now() - timedelta(seconds=ANNOUNCED_WITHIN_SECONDS)
         new = (request for request in found if request.key not in known and request.file not in hinted)
         return [request.file for request in new if request.modified_at < before]
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from sidecar.clock import from_iso, iso
 from sidecar.model import Action, Run, Trigger, request_key
+from sidecar.policy import retry_id
 
 VERSION = 1
 """Of the checkpoint's format. A reader refuses a newer one rather than guess."""
@@ -234,10 +235,10 @@ class Ledger:
 
 
 def retry_of(failed: Run) -> Run:
-    """Return the next attempt after `failed`; its id follows from the first run's, so a cancel can name it early."""
+    """Return the next attempt after `failed`."""
     attempt = failed.attempt + 1
     return Run(
-        run_id=f"{failed.first_run_id}-{attempt}",
+        run_id=retry_id(failed.first_run_id, attempt),
         job_name=failed.job_name,
         trigger=Trigger.RETRY,
         first_run_id=failed.first_run_id,

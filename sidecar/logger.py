@@ -17,15 +17,15 @@ from sidecar.console import Console
 from sidecar.journal import JOURNAL, MAIN_LOG
 from sidecar.ledger import Ledger, run_document
 from sidecar.linefile import HEADS_A_FILE, LineFile
-from sidecar.model import JobResult, Run, Trigger
+from sidecar.model import STEERING, JobResult, Run, Trigger
 from sidecar.policy import LONGEST_LEAD
 
 OUTPUT_FIELDS = ("stdout", "stderr")
 
 ENCODER = json.JSONEncoder(ensure_ascii=False)
 
-UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Characters that JSON allows as they are and that end a line or steer a terminal or a text's direction."""
+UNSAFE = re.compile(f"[{STEERING}]")
+"""What JSON allows as it is; it escapes the characters below the space by itself."""
 
 
 class JobLogger:

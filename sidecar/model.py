@@ -5,11 +5,20 @@ Durations carry their unit in the name; instants are aware UTC datetimes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+
+PAUSE = "PAUSE"
+"""The file in jobs/ that holds all scheduled starts while it is there."""
+
+JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+STEERING = r"\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""Between the brackets of a pattern: the characters, besides those below the space, that end a line, steer a terminal
+or turn the direction of a text around."""
 
 
 class ConcurrencyPolicy(StrEnum):

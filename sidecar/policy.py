@@ -27,6 +27,11 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(8)}"
 
 
+def retry_id(first_run_id: str, attempt: int) -> str:
+    """Return the id of a run's attempt after the first: known in advance, so that a cancel can name it early."""
+    return f"{first_run_id}-{attempt}"
+
+
 def lead(runs: int) -> timedelta:
     """Return how long before the instant at which so many runs are due, they are decided and put on disk.
 
@@ -56,9 +61,14 @@ def due_at(job: JobConfig, schedule: Schedule, scheduled_time: datetime) -> date
     return scheduled_time + delay(job.name, scheduled_time, job.jitter_seconds, gap)
 
 
+def deadline(job: JobConfig, due: datetime) -> datetime:
+    """Return until when a run that is due at `due` may start (Kubernetes: startingDeadlineSeconds)."""
+    return due + max(ON_TIME, timedelta(seconds=job.starting_deadline_seconds))
+
+
 def is_past_deadline(job: JobConfig, due: datetime, now: datetime) -> bool:
-    """Return whether a run that was due at `due` may no longer start (Kubernetes: startingDeadlineSeconds)."""
-    return now - due > max(ON_TIME, timedelta(seconds=job.starting_deadline_seconds))
+    """Return whether a run that was due at `due` may no longer start."""
+    return now > deadline(job, due)
 
 
 def retry_delay_seconds(job: JobConfig, attempt: int) -> float | None:

@@ -17,7 +17,7 @@ from typing import Any
 from sidecar.clock import iso
 from sidecar.errors import FileUnreadable
 from sidecar.files import read_json, read_small, write_whole
-from sidecar.model import Action, Request
+from sidecar.model import JOB_NAME, STEERING, Action, Request
 
 LIMIT_BYTES = 64 * 1024
 SUFFIX = ".json"
@@ -41,9 +41,7 @@ FIELDS = ("action", "job_name", "request_id", "run_id", "requested_by", "request
 LONGEST = {"request_id": 128, "run_id": 128, "requested_by": 256, "requested_at": 64}
 """In characters."""
 
-JOB_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, line separators, and what turns the direction of the text around it."""
+UNPRINTABLE = re.compile(rf"[\x00-\x1f{STEERING}]")
 TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
 LONGEST_SHOWN = 60
 MOST_PROBLEMS = 10

@@ -237,11 +237,6 @@ class Runs:
         for run in list(self.ledger.open):
             self._end(run, Status.INTERRUPTED, reason)
 
-    async def settled(self) -> None:
-        """Wait until no run is going."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     # Inside
 
     def _is_full(self) -> bool:

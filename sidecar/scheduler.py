@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
 import time
 import traceback
@@ -27,12 +26,14 @@ from sidecar.journal import JOURNAL, replay
 from sidecar.local import LocalTarget
 from sidecar.lock import Lock
 from sidecar.logger import JobLogger
+from sidecar.model import PAUSE
 from sidecar.output import Outputs
 from sidecar.policy import LONGEST_LEAD, MOST_AHEAD
 from sidecar.processes import FAMILY
 from sidecar.requests import Inbox
 from sidecar.runs import Runs
 from sidecar.settings import Settings, from_environment
+from sidecar.sweeper import Sweeper
 from sidecar.targets import Target
 from sidecar.watcher import root_state
 
@@ -56,14 +57,6 @@ FLUSH_SECONDS = 0.02
 """How long the end of a run may wait for others to share its fsync."""
 
 DRAIN_LOOK_SECONDS = 0.1
-
-SWEEP_SECONDS = 600.0
-FIRST_SWEEP_SECONDS = 60.0
-"""How often old output is looked for; not while a start has better things to do."""
-
-DOUBTED_FOR = timedelta(days=1)
-"""When the clock is ahead by more than this of all that was seen before, nothing counts as old for so long: it may
-have been set wrong, and what is removed stays removed when it is set right."""
 
 
 class JobScheduler:
@@ -139,9 +132,13 @@ class JobScheduler:
         self._looked_again = False
         self._was_degraded = False
         self._heartbeat_at = 0.0
-        self._sweep: asyncio.Task[None] | None = None
-        self._sweep_at = self.clock.monotonic() + FIRST_SWEEP_SECONDS
-        self._ages_count_at = self._sweep_at
+        self._sweeper = Sweeper(
+            outputs=self._outputs,
+            keep=self.executor.running,
+            settings=self.settings,
+            clock=self.clock,
+            crashed=self._crashed,
+        )
         self._end_all_at: float | None = None
         self._waker: asyncio.Future[None] | None = None
         self._awake = False
@@ -163,7 +160,7 @@ class JobScheduler:
             await self._drain_after(error)
         finally:
             self._intake.stop()
-            await self._finish_sweep()
+            await self._sweeper.finish()
             self._beat(works=False)
             self.logger.log_shutdown(self.exit_reason)
             self.logger.close()
@@ -276,7 +273,7 @@ class JobScheduler:
             self.agenda.reanchor(now)
             newest = now
         self._clock_watch = ClockWatch(self.clock, newest)
-        self._notice_ahead(now - (newest or now))
+        self._sweeper.notice_ahead(now - (newest or now))
         # Any request's file may have gone while nobody looked, even a moment ago: its age begins now.
         self._forget_answers(self.ledger.answers, now)
         self.agenda.restore(self.catalog.jobs, self.catalog.unready(), now)
@@ -306,9 +303,9 @@ class JobScheduler:
             return
         if self._intake.paused:
             self.agenda.paused = self.runs.paused = True
-            self.logger.event("paused", level="warning", file="PAUSE")
+            self.logger.event("paused", level="warning", file=PAUSE)
         else:
-            self.logger.event("resumed", file="PAUSE")
+            self.logger.event("resumed", file=PAUSE)
             self.agenda.resume(now)
             self.runs.resume()
 
@@ -319,13 +316,9 @@ class JobScheduler:
         if jump is not None:
             self._heartbeat_at = 0.0
             self._tell_jump(jump.seconds, reanchored=jump.too_far)
-            self._notice_ahead(timedelta(seconds=jump.seconds))
+            self._sweeper.notice_ahead(timedelta(seconds=jump.seconds))
             if jump.too_far:
                 self.agenda.reanchor(now)
-
-    def _notice_ahead(self, ahead: timedelta) -> None:
-        if ahead > DOUBTED_FOR:
-            self._ages_count_at = self.clock.monotonic() + DOUBTED_FOR.total_seconds()
 
     def _tell_jump(self, seconds: float, *, reanchored: bool) -> None:
         self.logger.event("clock_jump", level="warning", seconds=round(seconds, 3), reanchored=reanchored)
@@ -391,9 +384,8 @@ class JobScheduler:
         if monotonic >= self._heartbeat_at:
             self._heartbeat_at = monotonic + health.HEARTBEAT_SECONDS
             self._heartbeat(now)
-        if self.restored and not self.logger.abandoned and monotonic >= self._sweep_at:
-            self._sweep_at = monotonic + SWEEP_SECONDS
-            self._sweep = asyncio.get_running_loop().create_task(self._sweep_outputs(now))
+        if self.restored and not self.logger.abandoned:
+            self._sweeper.step(now)
 
     def _beat(self, *, works: bool) -> None:
         if not self.logger.abandoned:
@@ -419,27 +411,6 @@ class JobScheduler:
         # A file may go right after it was seen, so its answer is kept for as long as two looks lie apart, too.
         max_age = self.settings.trigger_max_age_seconds + 2 * health.HEARTBEAT_SECONDS
         self.ledger.forget_answers(still_there, now, timedelta(seconds=max_age))
-
-    async def _sweep_outputs(self, now: datetime) -> None:
-        settings = self.settings
-        ages_count = self.clock.monotonic() >= self._ages_count_at
-        try:
-            await self._outputs.sweep(
-                now,
-                self.executor.running,
-                max_age_days=settings.output_max_age_days if ages_count else math.inf,
-                max_runs=settings.output_max_runs,
-                max_bytes=settings.output_max_bytes,
-            )
-        except OSError:
-            pass  # too many files are open, or jobs meddle there; the next sweep may fare better
-        except Exception as error:
-            self._crashed(error)
-
-    async def _finish_sweep(self) -> None:
-        if self._sweep is not None:
-            self._sweep.cancel()
-            await asyncio.wait([self._sweep])
 
     def _check_lock(self) -> None:
         """Make sure that the path of the lock still names ours; else take the new one, or leave to who has it.

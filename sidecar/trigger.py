@@ -23,6 +23,7 @@ from sidecar.history import Follower
 from sidecar.human import clean, clean_output, did_you_mean, show_length, show_second
 from sidecar.model import Action, Status
 from sidecar.output import DIRECTORY, STREAMS
+from sidecar.policy import retry_id
 from sidecar.requests import drop
 from sidecar.settings import Settings
 
@@ -179,9 +180,10 @@ class _Waiting:
         status, code = entry.get("status"), entry.get("exit_code")
         _tell(_summary(entry))
         if entry.get("retry_at"):
-            self._run_id = f"{entry['first_run_id']}-{int(entry['attempt']) + 1}"
+            attempt = int(entry["attempt"]) + 1
+            self._run_id = retry_id(entry["first_run_id"], attempt)
             self._started = False
-            _tell(f"attempt {int(entry['attempt']) + 1} is due at {self._local(entry['retry_at'])}")
+            _tell(f"attempt {attempt} is due at {self._local(entry['retry_at'])}")
         elif status == Status.SUCCESS:
             self._end(code or 0)
         else:

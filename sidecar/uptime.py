@@ -9,13 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from sidecar.evidence import Entry, Evidence, stamp
+from sidecar.health import STALE_SECONDS
 from sidecar.human import show_length
 
 TURNS = ("scheduler_started", "scheduler_stopping", "scheduler_stopped", "scheduler_crashed")
 LIFE = ("heartbeat", *TURNS)
 
-SILENCE = timedelta(seconds=90)
-"""Three heartbeats. Without a sign of life for so long the scheduler did not work."""
+SILENCE = timedelta(seconds=STALE_SECONDS)
+"""Without a sign of life for so long the scheduler did not work."""
 
 
 def stopping(main: Iterable[Entry]) -> Entry | None:

@@ -22,8 +22,9 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+from sidecar.model import PAUSE
+
 TRIGGERS = "triggers"
-PAUSE = "PAUSE"
 SWAPPED = "..data"
 """The link that a Kubernetes ConfigMap mount renames into place; the files' own names see no event then."""
 
@@ -76,7 +77,7 @@ def root_state(directory: Path, known: os.stat_result) -> RootState:
 
     `dead`: deleted, yet still there, as under a bind mount whose source was replaced; only a restart of the
     container mounts the new one. A directory that cannot be looked at, or is missing, counts as the same:
-    nothing has taken its place yet. If a new directory has the old inode number, `Watcher.active` tells.
+    nothing has taken its place yet. If a new directory has the old inode number, `Watcher.problem` tells.
     """
     try:
         status = os.stat(directory)

@@ -15,8 +15,9 @@ from sidecar.catalog import Definition
 from sidecar.cron import Schedule
 from sidecar.errors import Problem, ScheduleError
 from sidecar.evidence import MINUTE, Entry, Evidence, began_at, first_of, is_in, previous, stamp, time_in
-from sidecar.fate import TIMED, fate, how_it_ended, outcome, pause_before, why_dropped
+from sidecar.fate import fate, how_it_ended, outcome, pause_before, why_dropped
 from sidecar.human import Moment, clean, count, show_length
+from sidecar.ledger import TIMED
 from sidecar.model import Status, Trigger
 from sidecar.uptime import stopping, what_held_it_up
 
@@ -139,7 +140,7 @@ def _retries(e: Evidence, start: Entry) -> Iterator[str]:
     due = None if end is None else time_in(end, "retry_at")
     if due is None:
         return
-    next_id = f"{first}-{attempts[-1].get('attempt', 1) + 1}"
+    next_id = policy.retry_id(str(first), attempts[-1].get("attempt", 1) + 1)
     dropped = next((line for line in e.journal if line.get("run_id") == next_id and line.get("reason")), None)
     if dropped is not None and dropped["event"] in ("job_skipped", "job_missed"):
         yield f"The retry that was due at {e.second(due)} was dropped: {why_dropped(e, dropped)}."
@@ -263,7 +264,7 @@ def _unaccounted(e: Evidence, at: datetime) -> Iterator[str]:
         return
     scheduled = schedule.next_after(at - timedelta(microseconds=1))
     due = e.due(scheduled)
-    deadline = due + max(policy.ON_TIME, timedelta(seconds=definition.config.starting_deadline_seconds))
+    deadline = policy.deadline(definition.config, due)
     yield from _after_a_gap(e, schedule, scheduled)
     if e.silence is not None or stopping(e.main) is not None:
         yield from what_held_it_up(e, at)

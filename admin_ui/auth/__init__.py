@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from admin_ui.errors import AdminError, NotAuthorized
+from admin_ui.model import LONGEST_NAME, NOT_IN_A_NAME
 
 USER_KEY = "admin_ui.user"
 """Where the guard leaves the user in the ASGI scope; nothing that a client sends gets there."""
-
-LONGEST_NAME = 256
-# What a request's `requested_by` may not hold (schemas/trigger.schema.json), or the name could not travel in it.
-NOT_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class NotBelieved(AdminError):

@@ -7,9 +7,10 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from admin_ui.model import LONGEST_NAME
 from admin_ui.page.markup import Html, html, moment
 from admin_ui.queries import HistoryRow
-from admin_ui.requests import DIRECTORY, LONGEST_NAME, RequestFile
+from admin_ui.requests import DIRECTORY, RequestFile
 
 LOOKS = {  # colour and icon of base.css
     "success": ("ok", "ok"),

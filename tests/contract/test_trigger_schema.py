@@ -30,7 +30,10 @@ cancels = st.fixed_dictionaries(
 )
 requests = runs | cancels
 
-edges = "\0\x1f\x20\x7e\x7f\x9f\xa0\n\u200d\u200e\u200f\u2010\u2027\u2028\u202e\u202f\u2065\u2066\u2069\u206a\U0001f680"
+edges = (
+    "\0\x1f\x20\x7e\x7f\x9f\xa0\n\u061b\u061c\u061d\u200d\u200e\u200f"
+    "\u2010\u2027\u2028\u202e\u202f\u2065\u2066\u2069\u206a\U0001f680"
+)
 oddities = st.one_of(
     st.none(),
     st.booleans(),

@@ -246,11 +246,11 @@ def test_output_grows_not_too_old_by_a_clock_that_went_ahead_until_a_day_has_pas
         for hours in (1, 22):
             world.clock.advance(hours=hours)
             await world.step()
-            await world.scheduler._sweep
+            await world.scheduler._sweeper.task
             assert kept.exists()
         world.clock.advance(hours=1, seconds=1)
         await world.step()
-        await world.scheduler._sweep
+        await world.scheduler._sweeper.task
 
         assert not kept.exists()
 

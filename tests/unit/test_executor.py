@@ -610,7 +610,7 @@ def test_recovery_ends_what_lives_and_keeps_what_was_printed(executor: JobExecut
 
 def test_recovery_of_a_run_that_never_got_a_process_is_empty(executor: JobExecutor) -> None:
     start = datetime.now(UTC) - timedelta(seconds=90)
-    result = asyncio.run(executor.recover(run_of(), 30, Status.INTERRUPTED, "died", start))
+    result = asyncio.run(executor.recover(run_of(since=start), 30, Status.INTERRUPTED, "died"))
 
     assert (result.stdout, result.stdout_file, result.exit_code) == ("", None, None)
     assert (result.start_time, round(result.duration_seconds)) == (start, 90)

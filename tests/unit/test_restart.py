@@ -178,7 +178,7 @@ def test_old_output_is_not_swept_before_the_open_runs_are_taken_over(tmp_path):
         await world.boot()
         world.clock.advance(61)
         await world.step()
-        assert world.scheduler._sweep is None
+        assert world.scheduler._sweeper.task is None
         away.rename(world.jobs)
 
     play(tmp_path, story)
