@@ -21,7 +21,10 @@ have been set wrong, and what is removed stays removed when it is set right."""
 
 
 class Sweeper:
-    """Sweeps the outputs within the limits of the settings, as `task`. `keep` are the ids of the runs that are going."""
+    """Sweeps the outputs within the limits of the settings. `keep` are the ids of the runs that are going.
+
+    `task` is the sweep that goes on, or the last one.
+    """
 
     def __init__(
         self,
