@@ -29,6 +29,7 @@ from admin_ui.origin import SAFE_METHODS, cross_site
 from admin_ui.responses import GuardedSend, is_page_view, refusal, to_sign_in
 from admin_ui.routes import HEALTH, Kind, Route, find, routes_for
 from admin_ui.settings import AuthMode, Settings
+from admin_ui.sparing import REFUSALS_A_MINUTE, STRANGERS_REFUSALS_A_MINUTE, Sparing
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,6 @@ VISITOR_KEY = "admin_ui.visitor"
 SESSION_HASH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 MOST_SESSION_HASHES = 10_000
 MOST_QUERY_FIELDS = 1000  # Gradio repeats the query of the page in each request
-REFUSALS_A_MINUTE = 30
-STRANGERS_REFUSALS_A_MINUTE = 4
-"""Of each kind: no sign-in, one that is not believed, a wrong password. With what a line is cut to, who can do no more
-than reach the port would need weeks to push the older lines out of the audit log."""
-
 MOST_OF_A_TEXT = 200
 BODY_SECONDS = 30.0
 """A whole body must be here by then; what Gradio sends takes milliseconds. Answers may take as long as they like."""
@@ -229,12 +225,11 @@ class Guard:
     ) -> None:
         # On an open route also a stranger can be refused for what only users are refused for elsewhere.
         sparing = sparing or (self._of_users if user else self._not_believed)
-        left_out = sparing.take(user.username if user else "")
-        if left_out is not None:
+        details = sparing.take(user.username if user else "")
+        if details is not None:
             # As it was asked for: a decoded path may hold anything.
             path = self._path_below_root(scope) or scope.get("raw_path", b"").decode("latin-1")
             action = f"{scope['method']} {path}"
-            details = {"lines_left_out_before": left_out} if left_out else {}
             await asyncio.to_thread(self._audit.refused, user, _short(action), _short(why), source, details)
 
     def _cleaned(self, scope: Scope, path: str, route: Route, visitor: Visitor | None, user: User | None) -> Scope:
@@ -268,28 +263,6 @@ class SessionOwners:
         if len(self._owners) > MOST_SESSION_HASHES:
             self._owners.popitem(last=False)
         return owner == username
-
-
-class Sparing:
-    """Lets so many lines a minute through for each name: nobody can push the audit log out of its files."""
-
-    def __init__(self, clock: Callable[[], float], most: int) -> None:
-        self._clock = clock
-        self._most = most
-        self._minute = -1
-        self._taken: dict[str, int] = {}
-        self._left_out: dict[str, int] = {}
-
-    def take(self, name: str = "") -> int | None:
-        """Return how many lines were left out since the last one, None if this one is to be left out too."""
-        minute = int(self._clock() // 60)
-        if minute != self._minute:
-            self._minute, self._taken = minute, {}
-        self._taken[name] = self._taken.get(name, 0) + 1
-        if self._taken[name] > self._most:
-            self._left_out[name] = self._left_out.get(name, 0) + 1
-            return None
-        return self._left_out.pop(name, 0)
 
 
 def _short(text: str) -> str:

@@ -233,12 +233,18 @@ def recent(connection: sqlite3.Connection, job_name: str) -> Recent:
         (job_name, USUAL_RUNS),
     ).fetchall()
     usual = sorted(duration for (duration,) in durations)
+    median, p95 = typical(usual) if usual else (None, None)
     return Recent(
         run(connection, rows[0][0]) if rows else None,
         tuple((run_id, status, from_iso(at)) for run_id, status, at in rows),
-        usual[(len(usual) - 1) // 2] if usual else None,
-        usual[min(len(usual) - 1, len(usual) * 95 // 100)] if usual else None,
+        median,
+        p95,
     )
+
+
+def typical(ordered: Sequence[float]) -> tuple[float, float]:
+    """Return the median and the 95th percentile of numbers in their order: two of them, nothing in between."""
+    return ordered[(len(ordered) - 1) // 2], ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
 
 
 def job_names(connection: sqlite3.Connection) -> list[str]:

@@ -22,11 +22,12 @@ from admin_ui.auth.password import (
 )
 from admin_ui.auth.sessions import SESSION_SECONDS
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.guard import STRANGERS_REFUSALS_A_MINUTE, VISITOR_KEY, Sparing
+from admin_ui.guard import VISITOR_KEY
 from admin_ui.origin import over_https
 from admin_ui.responses import html
 from admin_ui.routes import PLAIN_PATH
 from admin_ui.settings import Settings
+from admin_ui.sparing import STRANGERS_REFUSALS_A_MINUTE, Sparing
 
 BROWSER_SECONDS = 90 * 24 * 3600
 NOTHING_OPENS = (
@@ -106,9 +107,8 @@ class SignIn:
         try:
             token, choosing = await self._authenticator.sign_in(visitor, fields.get("password", ""))
         except (SignInRefused, StorageError) as error:
-            left_out = self._sparing.take()
-            if left_out is not None:
-                details = {"lines_left_out_before": left_out} if left_out else {}
+            details = self._sparing.take()
+            if details is not None:
                 await asyncio.to_thread(self._audit.refused, None, "sign_in", str(error), visitor.address, details)
             return self._form(False, go_on, error)
         await self._note(self._authenticator.user(visitor), "sign_in")

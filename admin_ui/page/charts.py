@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from admin_ui.model import STATUSES, iso
 from admin_ui.page.address import link
 from admin_ui.page.markup import NOTHING, Html, duration, html, join
-from admin_ui.queries import HistoryRow
+from admin_ui.queries import HistoryRow, typical
 
 MOST_PLOTTED = 200
 FEWEST_PLACES = 30
@@ -70,13 +70,14 @@ def figures(rows: Sequence[HistoryRow]) -> Figures | None:
     taken = sorted(seconds for _, seconds in ended(rows))
     if not taken:
         return None
+    median, p95 = typical(taken)
     return Figures(
         runs=len(taken),
         succeeded=sum(row.status == "success" for row, _ in ended(rows)),
         failed=sum(row.failed for row, _ in ended(rows)),
         average=sum(taken) / len(taken),
-        median=taken[(len(taken) - 1) // 2],
-        p95=taken[min(len(taken) - 1, len(taken) * 95 // 100)],
+        median=median,
+        p95=p95,
         shortest=taken[0],
         longest=taken[-1],
     )

@@ -23,12 +23,12 @@ SETTLED = ("job_queued", "job_start")
 """What a run's end tells again."""
 
 
-Confirmed = Callable[[Mapping[str, Any]], bool]
+EntryConfirmed = Callable[[Mapping[str, Any]], bool]
 """Whether the audit log holds the request that an entry answers, by the name that the entry gives."""
 
 
 def entries_html(
-    entries: Sequence[Mapping[str, Any]], find: str, zone: str | None, is_confirmed: Confirmed
+    entries: Sequence[Mapping[str, Any]], find: str, zone: str | None, is_confirmed: EntryConfirmed
 ) -> tuple[Html, int]:
     """Return the entries, newest first, and how many of them there was room for."""
     over: set[str] = set()
@@ -87,7 +87,7 @@ def _clipped(line: str, find: str = "") -> Html:
     return html("{}{}{}", "…" if start else "", marked(part, find), "…" if len(line) > start + LONGEST_LINE else "")
 
 
-def _entry(entry: Mapping[str, Any], find: str, zone: str | None, is_confirmed: Confirmed) -> Html:
+def _entry(entry: Mapping[str, Any], find: str, zone: str | None, is_confirmed: EntryConfirmed) -> Html:
     if entry["event"] == "job_complete":
         return _run(entry, find, zone)
     look, words = _told(entry, zone, is_confirmed)
@@ -125,7 +125,7 @@ def _run(entry: Mapping[str, Any], find: str, zone: str | None) -> Html:
     )
 
 
-def _told(entry: Mapping[str, Any], zone: str | None, is_confirmed: Confirmed) -> tuple[str, Html]:
+def _told(entry: Mapping[str, Any], zone: str | None, is_confirmed: EntryConfirmed) -> tuple[str, Html]:
     """Return the state that an entry other than a run's end tells of, if any, and its words."""
     event = entry["event"]
     if event == "job_start":
