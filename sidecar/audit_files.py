@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
 from sidecar import journal
 from sidecar.audit import audit, terms_of, worked_until, zones
@@ -74,22 +72,8 @@ def _entries(path: Path) -> Iterator[Entry]:
 
 def _lines(path: Path) -> Iterator[Line]:
     with contextlib.ExitStack() as stack:
-        for name, file in reversed(_open_all(path, stack)):
+        for name, file in reversed(journal.open_all(path, stack)):
             for number, data in enumerate(file, 1):
                 entry = journal.parse_line(data)
                 if entry is not None or data.endswith(b"\n"):  # the rest of the last line may be on its way
                     yield Line(Place(name, number), entry)
-
-
-def _open_all(path: Path, stack: contextlib.ExitStack) -> list[tuple[str, BinaryIO]]:
-    """Open a log's files, newest first: then a rotation meanwhile only makes one come up twice."""
-    opened: list[tuple[str, BinaryIO]] = []
-    known: set[tuple[int, int]] = set()
-    for each in journal.files(path):
-        with contextlib.suppress(FileNotFoundError):
-            file = stack.enter_context(each.open("rb"))
-            status = os.fstat(file.fileno())
-            if (status.st_dev, status.st_ino) not in known:
-                known.add((status.st_dev, status.st_ino))
-                opened.append((each.name, file))
-    return opened

@@ -51,7 +51,7 @@ def entries(path: Path, containing: Collection[bytes] = ()) -> Generator[Entry, 
     parsed. Raises OSError for a file that is there and cannot be read.
     """
     with contextlib.ExitStack() as stack:
-        for file in reversed(_open_all(path, stack)):
+        for _, file in reversed(journal.open_all(path, stack)):
             yield from _entries(file, containing)
 
 
@@ -67,7 +67,7 @@ def newest_by_job(path: Path, event: str, jobs: Collection[str]) -> dict[str, En
     marks = (b'"event": "%s"' % event.encode(),)
     missing, found = set(jobs), {}
     with contextlib.ExitStack() as stack:
-        for file in _open_all(path, stack):
+        for _, file in journal.open_all(path, stack):
             here = {e["job_name"]: e for e in _entries(file, marks) if e["event"] == event and e.get("job_name")}
             found.update({name: here[name] for name in missing & here.keys()})
             missing -= here.keys()
@@ -129,10 +129,11 @@ class Follower:
         for path in journal.files(self._path):
             with contextlib.suppress(FileNotFoundError):
                 file = path.open("rb", buffering=0)
-                if self._file is not None and _is_same(file, self._file):
+                if self._file is not None and os.path.sameopenfile(file.fileno(), self._file.fileno()):
                     file.close()
                     break
-                if newer and _is_same(file, newer[-1]):  # it moved on between the two looks
+                # It moved on between the two looks.
+                if newer and os.path.sameopenfile(file.fileno(), newer[-1].fileno()):
                     file.close()
                     continue
                 newer.append(file)
@@ -170,17 +171,6 @@ def _common_lines(one: bytes, other: bytes) -> int:
     return length
 
 
-def _open_all(path: Path, stack: contextlib.ExitStack) -> list[BinaryIO]:
-    """Open a log's files, newest first. A rotation meanwhile only makes one of them come up twice."""
-    opened: list[BinaryIO] = []
-    for each in journal.files(path):
-        with contextlib.suppress(FileNotFoundError):
-            file = stack.enter_context(each.open("rb"))
-            if not any(_is_same(file, other) for other in opened):
-                opened.append(file)
-    return opened
-
-
 def _entries(file: BinaryIO, containing: Collection[bytes]) -> Iterator[Entry]:
     for line in file:
         if not containing or any(mark in line for mark in containing):
@@ -193,7 +183,3 @@ def _is_sound(value: object, kind: type | UnionType) -> bool:
     if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:  # nor is NaN
         return False
     return isinstance(value, kind)
-
-
-def _is_same(one: BinaryIO, other: BinaryIO) -> bool:
-    return os.path.samestat(os.fstat(one.fileno()), os.fstat(other.fileno()))

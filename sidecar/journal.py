@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sidecar.errors import JournalUnusable
 from sidecar.ledger import Ledger
@@ -28,9 +30,21 @@ def files(path: Path) -> list[Path]:
     return [entry for entry in (path, *(entry for _, entry in backups)) if entry.is_file()]
 
 
-def entries(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield one file's lines as dictionaries, in order; a line that does not parse is left out (it was torn)."""
+def open_all(path: Path, stack: ExitStack) -> list[tuple[str, BinaryIO]]:
+    """Open a log's files and return them with their names, newest first: a rotation meanwhile hides none of them."""
+    opened: list[tuple[str, BinaryIO]] = []
+    for each in files(path):
+        with suppress(FileNotFoundError):
+            file = stack.enter_context(each.open("rb"))
+            if not any(os.path.sameopenfile(file.fileno(), other.fileno()) for _, other in opened):
+                opened.append((each.name, file))
+    return opened
+
+
+def entries(path: Path, offset: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield one file's lines from `offset` on, as dictionaries, without those that do not parse (they were torn)."""
     with path.open("rb") as lines:
+        lines.seek(offset)
         for line in lines:
             entry = parse_line(line)
             if entry is not None:
@@ -100,7 +114,7 @@ def _since_newest_checkpoint(path: Path) -> Iterator[dict[str, Any]]:
     for file in files(path):
         offset = _newest_checkpoint(file)
         if offset is not None:
-            yield from _entries_from(file, offset)
+            yield from entries(file, offset)
             for later in reversed(newer):
                 yield from entries(later)
             return
@@ -118,12 +132,3 @@ def _newest_checkpoint(file: Path) -> int | None:
                     found = offset
             offset += len(line)
     return found
-
-
-def _entries_from(file: Path, offset: int) -> Iterator[dict[str, Any]]:
-    with file.open("rb") as lines:
-        lines.seek(offset)
-        for line in lines:
-            entry = parse_line(line)
-            if entry is not None:
-                yield entry
