@@ -15,6 +15,7 @@ from sidecar.errors import StartError
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
 from sidecar.output import Outputs
 from sidecar.policy import MOST_AHEAD, new_run_id
+from sidecar.proc import RUN_ID_VARIABLE
 from sidecar.streams import Stream, Streams
 from sidecar.targets import Exit, Launch, Process, Target
 
@@ -219,7 +220,7 @@ def job_environment(run: Run) -> dict[str, str]:
     scheduled = run.scheduled_time
     return {
         "JOB_NAME": run.job_name,
-        "JOB_RUN_ID": run.run_id,
+        RUN_ID_VARIABLE: run.run_id,
         "JOB_SCHEDULED_TIME": f"{scheduled:%Y-%m-%dT%H:%M:%SZ}" if scheduled else "",
         "JOB_TRIGGER": run.trigger,
         "JOB_ATTEMPT": str(run.attempt),

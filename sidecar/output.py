@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from sidecar.errors import StartError
 from sidecar.model import JobResult
-from sidecar.processes import held
+from sidecar.proc import held
 from sidecar.spares import DIRECTORY_MODE, Spares
 from sidecar.streams import Stream, Streams, capture, unreadable
 

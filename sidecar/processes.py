@@ -1,4 +1,4 @@
-"""Which processes belong to a run, and how to end them. Facts come from /proc alone: images have no ps.
+"""Which processes belong to a run, and how to end them.
 
 A process belongs to a run if it is in the session of the run's shell, carries the run's `JOB_RUN_ID` in its
 environment, or descends from one that does. This process adopts what its runs leave behind
@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import errno
 import os
 import signal
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
-RUN_ID_VARIABLE = "JOB_RUN_ID"
+from sidecar import proc
+from sidecar.proc import Stat
 
 KILL_SECONDS = 5.0
 """How long after SIGKILL a process may take to go; what is left then is stuck in the kernel."""
@@ -35,75 +35,6 @@ UNCLAIMED_SECONDS = 60.0
 """A dead child of unknown origin is left this long to whoever may have started it, then reaped."""
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-PF_KTHREAD = 0x00200000  # linux/sched.h
-
-
-class Stat(NamedTuple):
-    """One process as /proc/PID/stat shows it. `start` (clock ticks after boot) tells it from a later one.
-
-    It is not `settled` in the middle of execve(2) and of its exit, when it has no environment.
-    """
-
-    pid: int
-    state: str
-    parent: int
-    session: int
-    threads: int
-    start: int
-    settled: bool = True
-
-    @property
-    def living(self) -> bool:
-        """Whether it still runs. A leader whose other threads go on looks like a zombie, but is none."""
-        return self.state not in "ZX" or self.threads > 1
-
-
-def read_stat(pid: int) -> Stat | None:
-    """Return what /proc says of a process, None if there is none or it may not be seen."""
-    data = _read(f"/proc/{pid}/stat")
-    # The command's name stands in parentheses and may hold anything, also spaces and parentheses.
-    fields = data[data.rfind(b")") + 2 :].split()
-    if len(fields) < 20:
-        return None
-    return Stat(
-        pid=pid,
-        state=fields[0].decode(),
-        parent=int(fields[1]),
-        session=int(fields[3]),
-        threads=int(fields[17]),
-        start=int(fields[19]),
-        settled=fields[48:49] != [b"0"] or bool(int(fields[6]) & PF_KTHREAD),
-    )
-
-
-def run_id_of(process: Stat) -> str | None:
-    """Return the run id in a process's environment; None for a zombie, which has none, and for strangers.
-
-    Returns "" where that cannot be told at the moment: the process is in the middle of execve(2). The `setsid sleep`
-    that a shell leaves behind is in its second execve just when the shell ends, so this is not rare.
-    """
-    if not process.living:
-        return None
-    data = b""
-    # Empty and settled: it has no environment, or the execve(2) ended between the two looks. The second read tells.
-    for _ in range(2):
-        try:
-            data = _contents(f"/proc/{process.pid}/environ")
-        except OSError as error:
-            _raise_if_exhausted(error)
-            return None
-        if data:
-            break
-        now = read_stat(process.pid)
-        if now is None or not now.living:
-            return None
-        if not now.settled:
-            return ""
-    prefix = b"%s=" % RUN_ID_VARIABLE.encode()
-    for entry in data.split(b"\0"):
-        if entry.startswith(prefix):
-            return entry[len(prefix) :].decode("utf-8", "surrogateescape")
-    return None
 
 
 def members(run_id: str, *, session: int | None = None, known: Mapping[int, int] | None = None) -> dict[int, Stat]:
@@ -118,7 +49,7 @@ def members(run_id: str, *, session: int | None = None, known: Mapping[int, int]
 
 def _search(run_id: str, session: int | None, known: Mapping[int, int]) -> tuple[dict[int, Stat], bool]:
     """Return `members`, and whether there may be more: some process cannot be told from one at the moment."""
-    processes = {stat.pid: stat for stat in _all_processes()}
+    processes = {stat.pid: stat for stat in proc.all_processes()}
     strangers = {0, os.getsid(0), *(stat.session for stat in processes.values() if stat.pid == 1)}
     itself = {1, os.getpid()}
     found, unsettled = set(), set()
@@ -128,7 +59,7 @@ def _search(run_id: str, session: int | None, known: Mapping[int, int]) -> tuple
         if stat.session == session or known.get(pid) == stat.start:
             found.add(pid)
             continue
-        carried = run_id_of(stat)
+        carried = proc.run_id_of(stat)
         if carried == run_id:
             found.add(pid)
         elif carried == "" and not FAMILY.is_shell(pid):
@@ -214,7 +145,7 @@ class _Tree:
 
     def lives(self) -> bool:
         """Forget the known members that are gone; return whether any is left."""
-        now = {pid: read_stat(pid) for pid in self._members}
+        now = {pid: proc.read_stat(pid) for pid in self._members}
         self._members = {
             pid: stat
             for pid, stat in now.items()
@@ -245,7 +176,7 @@ def _send(member: Stat, number: signal.Signals) -> None:
     """
     descriptor = os.pidfd_open(member.pid)
     try:
-        now = read_stat(member.pid)
+        now = proc.read_stat(member.pid)
         if now is None or now.start != member.start:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -313,7 +244,7 @@ class Family:
         """Treat a shell that could not be killed as an orphan: it is reaped when it dies at last."""
         run_id = self._shells[shell]
         self.remove(shell)
-        stat = read_stat(shell)
+        stat = proc.read_stat(shell)
         if stat is not None:
             self.claim(run_id, [stat])
 
@@ -368,7 +299,7 @@ class Family:
         self._unsettled = False
         own_session = os.getsid(0)
         for pid in others:
-            stat = read_stat(pid)
+            stat = proc.read_stat(pid)
             if stat is not None and stat.session != own_session:
                 self._meet(stat)
         return True
@@ -392,9 +323,9 @@ class Family:
         for orphan in self._orphans.values():
             if orphan.session == child.session:
                 return orphan.run_id
-        run_id = run_id_of(child)
+        run_id = proc.run_id_of(child)
         # If this scheduler itself runs as somebody's job, whatever it starts carries that job's id.
-        return None if run_id == os.environ.get(RUN_ID_VARIABLE) else run_id
+        return None if run_id == os.environ.get(proc.RUN_ID_VARIABLE) else run_id
 
     def _is_unclaimed(self, pid: int) -> bool:
         now = time.monotonic()
@@ -417,29 +348,6 @@ FAMILY = Family()
 """One for the whole process, as its children are: two would take each other's shells for orphans."""
 
 
-def held(files: Collection[tuple[int, int]]) -> Iterator[set[tuple[int, int]]]:
-    """Yield, process by process, which of the files, (device, inode) each, it has open.
-
-    An iterator so that the caller can pause between processes. Those of other users cannot be looked into.
-    """
-    for stat in _all_processes():
-        found: set[tuple[int, int]] = set()
-        with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{stat.pid}/fd"):
-                with contextlib.suppress(OSError):
-                    there = os.stat(f"/proc/{stat.pid}/fd/{descriptor}")
-                    found.add((there.st_dev, there.st_ino))
-        yield found.intersection(files)
-
-
-def _all_processes() -> Iterator[Stat]:
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            stat = read_stat(int(name))
-            if stat is not None:
-                yield stat
-
-
 def _with_descendants(found: set[int], processes: Mapping[int, Stat], barred: Collection[int]) -> set[int]:
     children: dict[int, list[int]] = {}
     for stat in processes.values():
@@ -451,31 +359,3 @@ def _with_descendants(found: set[int], processes: Mapping[int, Stat], barred: Co
                 reached.add(child)
                 queue.append(child)
     return reached
-
-
-def _read(path: str) -> bytes:
-    """Return a /proc file's content, nothing if the process is gone or not ours to look at.
-
-    Raises OSError where it may well be there: no descriptor or memory is free.
-    """
-    try:
-        return _contents(path)
-    except OSError as error:
-        _raise_if_exhausted(error)
-        return b""
-
-
-def _raise_if_exhausted(error: OSError) -> None:
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        raise error
-
-
-def _contents(path: str) -> bytes:
-    data = b""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        while piece := os.read(descriptor, 65536):
-            data += piece
-    finally:
-        os.close(descriptor)
-    return data

@@ -19,7 +19,8 @@ import pytest
 
 from sidecar.errors import StartError
 from sidecar.local import LONGEST_ARGUMENT_BYTES, LocalProcess, LocalTarget
-from sidecar.processes import FAMILY, members, read_stat
+from sidecar.proc import read_stat
+from sidecar.processes import FAMILY, members
 from sidecar.targets import Exit, Launch
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import processes
-from sidecar.processes import FAMILY, Family, end_tree, members, read_stat, run_id_of
+from sidecar import proc, processes
+from sidecar.proc import read_stat, run_id_of
+from sidecar.processes import FAMILY, Family, end_tree, members
 
 PATH = os.environ["PATH"]
 
@@ -143,9 +144,9 @@ class Unsettled:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, pid: int, times: int) -> None:
         self._pid, self.times = pid, times
-        self._contents, self._read_stat = processes._contents, processes.read_stat
-        monkeypatch.setattr(processes, "_contents", self.contents)
-        monkeypatch.setattr(processes, "read_stat", self.read_stat)
+        self._contents, self._read_stat = proc._contents, proc.read_stat
+        monkeypatch.setattr(proc, "_contents", self.contents)
+        monkeypatch.setattr(proc, "read_stat", self.read_stat)
 
     def contents(self, path: str) -> bytes:
         if path == f"/proc/{self._pid}/environ" and self.times > 0:
@@ -153,7 +154,7 @@ class Unsettled:
             return b""
         return self._contents(path)
 
-    def read_stat(self, pid: int) -> processes.Stat | None:
+    def read_stat(self, pid: int) -> proc.Stat | None:
         stat = self._read_stat(pid)
         return stat._replace(settled=False) if stat is not None and pid == self._pid else stat
 
@@ -457,15 +458,15 @@ def test_process_whose_exec_ends_between_two_looks_is_told_by_the_second(
     until(lambda: carried_by(popen.pid) == run_id)  # Popen returns in the middle of execve(2)
     stat = read_stat(popen.pid)
     assert stat is not None
-    real, looks = processes._contents, []
+    real, looks = proc._contents, []
 
     def contents(path: str) -> bytes:
         looks.append(path)
         return b"" if len(looks) == 1 else real(path)
 
-    monkeypatch.setattr(processes, "_contents", contents)
+    monkeypatch.setattr(proc, "_contents", contents)
 
-    assert processes.run_id_of(stat) == run_id
+    assert run_id_of(stat) == run_id
     popen.kill()
     reap(popen)
 
