@@ -13,7 +13,7 @@ from sidecar import journal
 from sidecar.audit import audit, terms_of, worked_until, zones
 from sidecar.audit_events import Entry, Line, Terms
 from sidecar.audit_report import Place, as_document, as_text
-from sidecar.commands import read_definitions
+from sidecar.definitions import read_definitions
 from sidecar.human import clean
 from sidecar.settings import Settings
 

@@ -82,15 +82,15 @@ def _start(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _validate(args: argparse.Namespace, settings: Settings) -> int:
-    from sidecar import commands
+    from sidecar.validate import validate
 
-    return commands.validate(settings, args.paths, as_json=args.json)
+    return validate(settings, args.paths, as_json=args.json)
 
 
 def _list(args: argparse.Namespace, settings: Settings) -> int:
-    from sidecar import commands
+    from sidecar.listing import list_jobs
 
-    return commands.list_jobs(settings, as_json=args.json)
+    return list_jobs(settings, as_json=args.json)
 
 
 def _next(args: argparse.Namespace, settings: Settings) -> int:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TextIO
 from zoneinfo import ZoneInfo
 
-from sidecar import commands, health, journal
+from sidecar import health, journal
 from sidecar.clock import Clock, from_iso
 from sidecar.config import is_job_name
+from sidecar.definitions import invalid_files, read_definitions
 from sidecar.errors import UnknownJob
 from sidecar.history import Follower
 from sidecar.human import clean, clean_output, did_you_mean, show_length, show_second
@@ -79,11 +80,11 @@ def _refusal(settings: Settings, job_name: str) -> str | None:
 
     A job whose file is invalid may still be in force in the scheduler: that one is asked.
     """
-    catalog = commands.read_definitions(settings)
+    catalog = read_definitions(settings)
     definition = catalog.jobs.get(job_name)
     if definition is not None:
         return None if definition.config.enabled else f"{job_name} is disabled: {definition.file} has enabled: false"
-    invalid = commands.invalid_files(settings, catalog, job_name)
+    invalid = invalid_files(settings, catalog, job_name)
     if not invalid or not is_job_name(job_name):
         raise UnknownJob(clean(f"no job is called {job_name}") + did_you_mean(job_name, catalog.jobs))
     file, problems = next(iter(invalid.items()))

@@ -68,7 +68,7 @@ def recent(last: HistoryRow, *statuses: str, median: float | None = None, p95: f
 
 def seen(*files: JobFile, **changes: Any) -> Overview:
     state: dict[str, Any] = {"journal_problem": None, "watch_problem": None, "config_errors": ()}
-    state |= {"status": "alive", "last_seen": NOON, "started_at": LONG_AGO, "version": "1", "timezone": "UTC"}
+    state |= {"status": "alive", "last_seen": NOON, "timezone": "UTC"}
     scheduler = SchedulerState(**state | changes.pop("scheduler", {}))
     facts: dict[str, Any] = {
         "files": list(files),
