@@ -43,8 +43,6 @@ class SchedulerState:
 
     status: str
     last_seen: datetime | None
-    started_at: datetime | None
-    version: str | None
     timezone: str | None
     journal_problem: str | None
     watch_problem: str | None
@@ -73,7 +71,7 @@ def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
     if event in ("scheduler_stopping", "scheduler_stopped") and connection.execute(CRASHED).fetchone():
         del facts["phase"]  # after an error it drains as on a stop, and writes the same lines; the error is the news
     if event == "scheduler_started":
-        facts |= {"started_at": entry["timestamp"], "version": entry["version"], "timezone": entry["timezone"]}
+        facts["timezone"] = entry["timezone"]
         _keep_newest_errors(connection, entry["config_errors"])
     elif event in ("journal_degraded", "watch_degraded"):
         facts[event.replace("degraded", "problem")] = entry["reason"] or "degraded"
@@ -104,8 +102,6 @@ def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: da
     return SchedulerState(
         status=status,
         last_seen=last_seen,
-        started_at=_instant(facts.get("started_at")),
-        version=facts.get("version"),
         timezone=facts.get("timezone"),
         journal_problem=facts.get("journal_problem"),
         watch_problem=facts.get("watch_problem"),
