@@ -83,9 +83,7 @@ def _growth(root: Path, most: int) -> Figures:
     sizes = [10**power for power in range(1, round(math.log10(most)) + 1)]
     taken = []
     for size in sizes:
-        place = root / f"start-{size}"
-        place.mkdir(parents=True)
-        taken.append(start_up(systems.PRODUCT, place, size))
+        taken.append(start_up(systems.PRODUCT, root / f"start-{size}", size))
         figures[f"CPU s of a start, {size:,}"] = taken[-1]["CPU s"]
     base, first, last = taken[0], taken[1], taken[-1]
     decades = math.log10(sizes[-1] / sizes[1])
