@@ -26,7 +26,7 @@ from admin_ui.follow import Cursor, Follower
 from admin_ui.history import History
 from sidecar import audit, audit_events, audit_report, cron, journal, requests
 from sidecar import files as sidecar_files
-from sidecar.config import ConfigLoader, to_document
+from sidecar.config import ConfigLoader
 from sidecar.errors import JobFileError, JournalUnusable, ScheduleError
 from sidecar.ledger import Ledger
 
@@ -68,7 +68,7 @@ def check_definition(data: bytes) -> None:
         if document is not NOTHING and any(problem.field != "working_directory" for problem in error.problems):
             _require(admin_schema.problems(document), f"the page would save what is refused: {error}")
         return
-    again = json.dumps(to_document(config)).encode()
+    again = json.dumps(document).encode()
     _require(loader.parse("fuzzed.json", again) == config, "written and read again it is another one")
     wrong = admin_schema.problems(document)
     _require(not wrong, f"the page would refuse what is valid: {wrong}")

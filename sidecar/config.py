@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from sys import intern
 from types import MappingProxyType
@@ -150,28 +149,6 @@ class ConfigLoader:
             except ScheduleError as error:
                 problems.add("schedule", "", str(error))
         return values
-
-
-def to_document(config: JobConfig) -> dict[str, Any]:
-    """Return the JSON document that parses back to an equal `config`, without the fields at their default."""
-    document = {
-        field.name: getattr(config, field.name)
-        for field in fields(config)
-        if field.name in REQUIRED or getattr(config, field.name) != DEFAULTS[field.name]
-    }
-    if "concurrency_policy" in document:
-        document["concurrency_policy"] = config.concurrency_policy.value
-    if "success_exit_codes" in document:
-        document["success_exit_codes"] = list(config.success_exit_codes)
-    if "environment" in document:
-        document["environment"] = dict(config.environment)
-    if config.retries is not None:
-        document["retries"] = {
-            field.name: getattr(config.retries, field.name)
-            for field in fields(config.retries)
-            if getattr(config.retries, field.name) != field.default
-        }
-    return document
 
 
 def digest(data: bytes) -> str:
@@ -373,7 +350,7 @@ def _exit_codes(problems: _Problems, field: str, value: Any) -> Any:
         codes.append(_exit_code(problems, f"{field}[{index}]", code))
         if problems.full:
             break
-    return DEFAULTS[field] if codes == [0] else tuple(codes)
+    return (0,) if codes == [0] else tuple(codes)  # the one object, for all jobs
 
 
 def _environment(problems: _Problems, field: str, value: Any) -> Any:
@@ -443,7 +420,3 @@ FIELDS: Mapping[str, Reader] = {
     "max_output_bytes": _whole(0),
 }
 REQUIRED = ("name", "schedule", "command", "working_directory", "enabled")
-DEFAULTS: Mapping[str, Any] = {
-    **{field.name: field.default for field in fields(JobConfig)},
-    "environment": NO_ENVIRONMENT,
-}

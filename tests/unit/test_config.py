@@ -18,7 +18,6 @@ from sidecar.config import (
     display_name,
     is_definition,
     is_job_name,
-    to_document,
 )
 from sidecar.errors import JobFileError, JobsDirectoryError
 from sidecar.model import ConcurrencyPolicy, JobConfig, Retries
@@ -92,27 +91,6 @@ def test_every_field_is_taken_as_it_is_written() -> None:
         environment={"PGHOST": "db"},
         max_output_bytes=0,
     )
-
-
-@pytest.mark.parametrize("document", [REQUIRED, COMPLETE, {**REQUIRED, "retries": {}}], ids=str)
-def test_document_of_a_config_is_the_document_it_came_from(document: dict[str, Any]) -> None:
-    config = LOADER.parse("job.json", written(document))
-
-    assert to_document(config) == document
-
-
-def test_document_leaves_out_what_is_at_its_default() -> None:
-    config = parse(timeout_seconds=3600.0, retries={"multiplier": 2}, environment={}, success_exit_codes=[0])
-
-    assert to_document(config) == {**REQUIRED, "retries": {}}
-
-
-def test_document_is_plain_data_that_can_be_changed() -> None:
-    config = LOADER.parse("job.json", written(COMPLETE))
-    to_document(config)["environment"]["PGHOST"] = "other"
-
-    assert config.environment == {"PGHOST": "db"}
-    assert type(to_document(config)["concurrency_policy"]) is str
 
 
 @pytest.mark.parametrize(
