@@ -50,17 +50,16 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing that a look found. `definition` is in force from now on, `previous` was until now.
+    """One thing that a look found. `definition` is in force from now on, None if there is none any more.
 
-    An `updated` job whose definitions have equal sha256 only moved to another file. `problems` are those of a
-    `config_error`; `kept_last_good`: the file's last good version stays in force meanwhile.
+    An `updated` job whose definition has the sha256 that it had before only moved to another file. `problems` are
+    those of a `config_error`; `kept_last_good`: the file's last good version stays in force meanwhile.
     """
 
     kind: ChangeKind
     file: str
     job_name: str | None = None
     definition: Definition | None = None
-    previous: Definition | None = None
     problems: tuple[Problem, ...] = ()
     kept_last_good: bool = False
 
@@ -157,10 +156,6 @@ class Catalog:
         """Return the monotonic time of the next `look` (at no file will do), None if all is settled."""
         started = [next(iter(timers.values())) for timers in (self._unsettled, self._lingering) if timers]
         return min(started) + self._settle if started else None
-
-    def unsettled(self) -> list[str]:
-        """Return the files whose present state, or the loss of whose job, has not stood long enough yet."""
-        return list(dict.fromkeys([*self._unsettled, *(self._jobs[name].file for name in self._lingering)]))
 
     def unready(self) -> dict[str, Definition]:
         """Return, by sha256, the definitions of files that lack only what is outside of them."""
@@ -345,7 +340,7 @@ class Catalog:
             self._refuse_others(name, claimants[0], current, now)
         elif current is not None:
             del self._jobs[name]
-            self._report(ChangeKind.REMOVED, current.file, name, previous=current)
+            self._report(ChangeKind.REMOVED, current.file, name)
 
     def _lingers(self, current: Definition, holders: Sequence[str]) -> bool:
         """Return whether a job whose file stands for it no more may yet turn out to be there.
@@ -363,7 +358,7 @@ class Catalog:
         if current is None:
             self._report(ChangeKind.REGISTERED, file, name, definition=definition)
         elif (file, definition.sha256) != (current.file, current.sha256):
-            self._report(ChangeKind.UPDATED, file, name, definition=definition, previous=current)
+            self._report(ChangeKind.UPDATED, file, name, definition=definition)
         if known.state is State.GOOD:
             known.problems = ()
             self._unsettled.pop(file, None)
@@ -417,7 +412,6 @@ class Catalog:
         job_name: str | None,
         *,
         definition: Definition | None = None,
-        previous: Definition | None = None,
         problems: tuple[Problem, ...] = (),
         kept_last_good: bool = False,
     ) -> None:
@@ -427,7 +421,6 @@ class Catalog:
                 file=display_name(file),
                 job_name=job_name,
                 definition=definition,
-                previous=previous,
                 problems=problems,
                 kept_last_good=kept_last_good,
             )

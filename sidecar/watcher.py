@@ -107,11 +107,6 @@ class Watcher:
         self._problem: str | None = None
 
     @property
-    def active(self) -> bool:
-        """Whether hints can be expected of both directories."""
-        return self._watch is not None and self._watch.problem is None
-
-    @property
     def problem(self) -> str | None:
         """Why not every change is announced though it should be; None in polling mode and when not started."""
         return self._problem if self._watch is None else self._watch.problem

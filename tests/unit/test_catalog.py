@@ -179,8 +179,6 @@ def test_save_is_one_clean_update_however_it_is_made_and_seen(
 
     assert seen == ["updated backup"]
     assert place.commands() == {"backup": "new"}
-    assert place.all[0].previous is not None
-    assert place.all[0].previous.config.command == "old"
 
 
 def test_catalog_registers_every_job_at_once_when_nothing_has_to_settle(tmp_path: Path) -> None:
@@ -205,12 +203,11 @@ def test_new_file_is_registered_at_once(place: Place) -> None:
 
 
 def test_change_tells_file_job_and_definition(place: Place) -> None:
-    before = place.catalog.jobs["backup"]
     place.write("a.json", command="new")
     place.look("a.json")
 
     (change,) = place.all
-    assert (change.file, change.job_name, change.previous) == ("a.json", "backup", before)
+    assert (change.file, change.job_name) == ("a.json", "backup")
     assert change.definition is place.catalog.jobs["backup"]
 
 
@@ -388,7 +385,6 @@ def test_deleted_file_removes_its_job_once_it_stayed_away(place: Place, look: Ca
     assert place.commands() == {"backup": "old"}
     assert place.wait() == ["removed backup"]
     assert place.catalog.jobs == {}
-    assert place.all[0].previous is not None
     assert place.all[0].definition is None
     assert place.catalog.due_again() is None
 
@@ -420,6 +416,7 @@ def test_saving_an_invalid_file_again_neither_recovers_nor_repeats_the_error(pla
 @pytest.mark.parametrize("target", ["0.json", "z.json"])
 @pytest.mark.parametrize("hints", [["old", "new"], ["new", "old"], ["both"], ["old"], ["new"], ["rescan"]], ids=str)
 def test_renamed_file_is_one_update_with_the_same_digest(place: Place, target: str, hints: list[str]) -> None:
+    before = place.catalog.jobs["backup"]
     os.rename(place.folder / "a.json", place.folder / target)
 
     seen = []
@@ -432,9 +429,8 @@ def test_renamed_file_is_one_update_with_the_same_digest(place: Place, target: s
     assert seen == ["updated backup"]
     assert place.files() == {"backup": target}
     (change,) = place.all
-    assert change.previous and change.definition
-    assert (change.file, change.previous.file) == (target, "a.json")
-    assert change.definition.sha256 == change.previous.sha256
+    assert change.definition is not None
+    assert (change.file, change.definition.sha256) == (target, before.sha256)
 
 
 def test_renamed_file_is_one_update_when_only_its_new_name_was_ever_hinted_at(place: Place) -> None:
@@ -478,6 +474,7 @@ def test_files_that_swap_their_names_are_two_updates(place: Place, order: list[s
     place.write("b.json", name="other")
     place.look("b.json")
     place.all.clear()
+    before = {name: definition.sha256 for name, definition in place.catalog.jobs.items()}
 
     for source, target in (("a.json", ".swap"), ("b.json", "a.json"), (".swap", "b.json")):
         os.rename(place.folder / source, place.folder / target)
@@ -491,7 +488,7 @@ def test_files_that_swap_their_names_are_two_updates(place: Place, order: list[s
     place.rescan()
 
     assert sorted(told(place.all)) == ["updated backup", "updated other"]
-    assert all(c.definition and c.previous and c.definition.sha256 == c.previous.sha256 for c in place.all)
+    assert {c.job_name: c.definition and c.definition.sha256 for c in place.all} == before
     assert place.files() == {"backup": "b.json", "other": "a.json"}
 
 
@@ -837,7 +834,6 @@ def test_due_again_is_the_time_of_the_oldest_unsettled_thing(place: Place) -> No
     place.look("a.json")
 
     assert place.catalog.due_again() == begun + SETTLE
-    assert place.catalog.unsettled() == ["b.json", "a.json"]
     assert place.wait(0.3) == ["config_error b.json"]
     assert place.catalog.due_again() == begun + 0.2 + SETTLE
 
@@ -853,14 +849,12 @@ def test_file_that_goes_before_its_error_was_told_delays_no_other_file(place: Pl
     assert place.wait(0.3) == ["config_error b.json"]
 
 
-def test_file_whose_job_changed_its_name_is_unsettled(place: Place) -> None:
+def test_job_whose_file_names_another_one_is_removed_once_that_stood(place: Place) -> None:
     place.write("a.json", name="other")
-    place.look("a.json")
 
-    assert place.catalog.unsettled() == ["a.json"]
-    place.now += SETTLE
-    assert place.look(*place.catalog.unsettled()) == ["removed backup"]
-    assert place.catalog.unsettled() == []
+    assert place.look("a.json") == ["registered other"]
+    assert place.wait() == ["removed backup"]
+    assert place.catalog.due_again() is None
 
 
 def rewrite(folder: Path) -> None:
@@ -984,9 +978,9 @@ def replay(changes: list[Change]) -> tuple[dict[str, Any], dict[str, Any]]:
         elif change.kind == "config_recovered":
             del errors[change.file]
         else:
-            assert jobs.get(change.job_name or "") == change.previous
-            assert (change.kind == "registered") == (change.previous is None)
-            jobs.pop(change.job_name or "", None)
+            before = jobs.pop(change.job_name or "", None)
+            assert (change.kind == "registered") == (before is None)
+            assert (change.kind == "removed") == (change.definition is None)
             if change.definition is not None:
                 jobs[change.definition.config.name] = change.definition
     return jobs, errors

@@ -265,7 +265,7 @@ def test_triggers_directory_made_later_is_watched(jobs: Path) -> None:
     (jobs / "triggers").rmdir()
 
     async def story(jobs: Path, watcher: Watcher, hints: Hints) -> None:
-        assert watcher.active
+        assert watcher.problem is None
         (jobs / "triggers").mkdir()
         await hints.until(EVERYTHING)
         replace(jobs / "triggers" / "a.json")
@@ -293,7 +293,7 @@ def test_triggers_directory_made_anew_is_watched_again(jobs: Path, lose: Callabl
             await hints.until(Hint(HintKind.REQUEST, name))
             shutil.rmtree(jobs / ".old", ignore_errors=True)
 
-        assert watcher.active
+        assert watcher.problem is None
 
     watching(jobs, story)
 
@@ -325,7 +325,7 @@ def test_file_in_place_of_triggers_is_no_problem_and_a_directory_after_it_is_wat
     (jobs / "triggers").touch()
 
     async def story(jobs: Path, watcher: Watcher, hints: Hints) -> None:
-        assert watcher.active
+        assert watcher.problem is None
         (jobs / "triggers").unlink()
         (jobs / "triggers").mkdir()
         await since_fence(jobs, hints)
@@ -341,9 +341,8 @@ def test_file_in_place_of_triggers_is_no_problem_and_a_directory_after_it_is_wat
 def test_deleted_root_is_told_and_rewatch_takes_the_new_one(jobs: Path) -> None:
     async def story(jobs: Path, watcher: Watcher, hints: Hints) -> None:
         shutil.rmtree(jobs)
-        while watcher.active:
+        while (lost := watcher.problem) is None:
             await hints.until(EVERYTHING)
-        lost = watcher.problem
         watcher.rewatch()
         still_missing = watcher.problem
         (jobs / "triggers").mkdir(parents=True)
@@ -406,7 +405,6 @@ def test_polling_watches_nothing(jobs: Path) -> None:
         threads = threading.active_count()
         watcher.rewatch()
 
-        assert not watcher.active
         assert watcher.problem is None
         assert threading.active_count() == threads
 
@@ -415,7 +413,6 @@ def test_polling_watches_nothing(jobs: Path) -> None:
 
 def test_missing_root_is_a_problem_and_not_an_error(tmp_path: Path) -> None:
     async def story(jobs: Path, watcher: Watcher, hints: Hints) -> None:
-        assert not watcher.active
         assert watcher.problem == f"cannot watch {jobs}: No such file or directory"
 
     watching(tmp_path / "jobs", story)
@@ -433,7 +430,6 @@ def test_exhausted_inotify_is_a_problem_that_names_the_limit(
     monkeypatch.setattr(InotifyFD, "_create_inotify_fd", refuse)
 
     async def story(jobs: Path, watcher: Watcher, hints: Hints) -> None:
-        assert not watcher.active
         assert watcher.problem == f"cannot watch {jobs}: limit reached; raise fs.inotify.{advice} on the host"
 
     watching(jobs, story)
@@ -463,7 +459,7 @@ def test_unwatched_triggers_are_a_problem_while_definitions_are_still_hinted(
             patch.undo()
             watcher.rewatch()
             await hints.until(EVERYTHING)
-            assert watcher.active
+            assert watcher.problem is None
 
         watching(jobs, story)
 
@@ -543,7 +539,6 @@ def test_stop_ends_the_thread_and_the_hints_and_may_come_twice(jobs: Path) -> No
         await asyncio.sleep(0)
 
         assert hints.all == []
-        assert not watcher.active
 
     watching(jobs, story)
 
