@@ -13,8 +13,9 @@ import subprocess
 from types import FrameType
 
 from sidecar.errors import StartError
-from sidecar.processes import FAMILY, end_tree
+from sidecar.family import FAMILY
 from sidecar.targets import Exit, Launch
+from sidecar.tree import end_tree
 
 SHELL = "/bin/sh"
 

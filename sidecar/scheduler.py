@@ -21,6 +21,7 @@ from sidecar.config import ConfigLoader
 from sidecar.desk import Desk
 from sidecar.errors import AlreadyRunning
 from sidecar.executor import JobExecutor
+from sidecar.family import FAMILY
 from sidecar.intake import Intake
 from sidecar.journal import JOURNAL, replay
 from sidecar.local import LocalTarget
@@ -29,7 +30,6 @@ from sidecar.logger import JobLogger
 from sidecar.model import PAUSE
 from sidecar.output import Outputs
 from sidecar.policy import LONGEST_LEAD, MOST_AHEAD
-from sidecar.processes import FAMILY
 from sidecar.requests import Inbox
 from sidecar.runs import Runs
 from sidecar.settings import Settings, from_environment

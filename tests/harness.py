@@ -26,6 +26,13 @@ MINUTE = timedelta(minutes=1)
 REFUSED_COMMAND = "refused"
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what real processes or files bring about; 30 s at most."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 def stamp(moment: datetime) -> str:
     """Return an instant as the logs have it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,12 +19,14 @@ import pytest
 
 from sidecar.clock import Clock
 from sidecar.executor import JobExecutor, manual_run
+from sidecar.family import FAMILY
 from sidecar.local import LocalProcess, LocalTarget
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
 from sidecar.output import Outputs
 from sidecar.policy import MOST_AHEAD
-from sidecar.processes import FAMILY, members
 from sidecar.targets import Launch, Process
+from tests.harness import until
+from tests.processes import members
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "INHERITED": "yes", "CHANGED": "old"}
 LIMIT = 4096
@@ -63,12 +65,6 @@ def executor(outputs: Outputs) -> Iterator[JobExecutor]:
 
 def execute(executor: JobExecutor, command: str = ":", run: Run | None = None, **fields: Any) -> JobResult:
     return asyncio.run(executor.execute(job(command, **fields), run))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def descriptors() -> int:

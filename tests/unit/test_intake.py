@@ -5,7 +5,7 @@ import os
 import threading
 import time
 
-from tests.harness import play
+from tests.harness import play, until
 
 LOST = "changes were found that no event announced"
 
@@ -134,12 +134,6 @@ def test_events_are_trusted_again_ten_minutes_after_the_last_change_that_they_di
 
 
 # With real events
-
-
-async def until(condition):
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def test_a_directory_that_cannot_be_watched_is_told_and_watched_as_soon_as_it_can_be(tmp_path):

@@ -11,17 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.errors import StartError
+from sidecar.family import FAMILY
 from sidecar.local import LONGEST_ARGUMENT_BYTES, LocalProcess, LocalTarget
 from sidecar.proc import read_stat
-from sidecar.processes import FAMILY, members
 from sidecar.targets import Exit, Launch
+from tests.harness import until
+from tests.processes import members
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
@@ -65,12 +67,6 @@ def start_error(shells: Shells, command: str = ":", **fields: Any) -> StartError
     with pytest.raises(StartError) as raised:
         asyncio.run(shells.run(command, **fields))
     return raised.value
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # Ends
@@ -395,7 +391,7 @@ def test_shell_that_cannot_be_killed_ends_the_wait_with_an_unknown_code(
     async def run() -> tuple[int, Exit]:
         process = await shells.start("exec sleep 60")
         with monkeypatch.context() as stuck:
-            stuck.setattr("sidecar.processes.KILL_SECONDS", 0.05)
+            stuck.setattr("sidecar.tree.KILL_SECONDS", 0.05)
             stuck.setattr(signal, "pidfd_send_signal", lambda *_: None)
             stuck.setattr(os, "killpg", lambda *_: None)
             living = await process.end(0)

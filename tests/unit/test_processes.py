@@ -17,9 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import proc, processes
+from sidecar import family, proc, tree
+from sidecar.family import FAMILY, Family
 from sidecar.proc import read_stat, run_id_of
-from sidecar.processes import FAMILY, Family, end_tree, members
+from sidecar.tree import end_tree
+from tests.processes import members
 
 PATH = os.environ["PATH"]
 
@@ -219,7 +221,7 @@ def test_members_finds_only_the_exact_run_id(other: str) -> None:
 
 
 def test_members_leaves_out_the_process_that_asks_even_if_it_carries_the_run_id() -> None:
-    script = "from sidecar.processes import members; print(len(members('mine')))"
+    script = "from sidecar.family import FAMILY; print(len(FAMILY.search('mine')[0]))"
     environment = {**os.environ, "JOB_RUN_ID": "mine"}
     printed = subprocess.check_output([sys.executable, "-c", script], env=environment, text=True)
 
@@ -322,7 +324,7 @@ def test_ending_that_is_cancelled_kills_at_once(run_id: str) -> None:
 def test_ending_reports_what_cannot_be_killed(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
     popen = shell(run_id, "sleep 60 & wait")
     until(lambda: len(members(run_id)) == 2)
-    monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(tree, "KILL_SECONDS", 0.1)
     with monkeypatch.context() as stuck:
         stuck.setattr(signal, "pidfd_send_signal", lambda *_: None)
         stuck.setattr(os, "killpg", lambda *_: None)
@@ -350,12 +352,12 @@ def test_ending_outlasts_a_want_of_descriptors(run_id: str, tmp_path: Path) -> N
 
 
 def test_tree_that_could_never_be_searched_for_counts_as_living(run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     popen = shell(run_id, "sleep 60")
-    monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
-    monkeypatch.setattr(processes, "_search", refuse)
+    monkeypatch.setattr(tree, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(FAMILY, "search", refuse)
 
     assert asyncio.run(end_tree(run_id, 0, session=popen.pid)) == 1
     monkeypatch.undo()
@@ -366,7 +368,7 @@ def test_signal_spares_a_process_that_took_over_the_pid() -> None:
     with subprocess.Popen(["/bin/sleep", "60"]) as popen:
         stat = read_stat(popen.pid)
         assert stat is not None
-        processes._send(stat._replace(start=stat.start - 1), signal.SIGKILL)
+        tree._send(stat._replace(start=stat.start - 1), signal.SIGKILL)
         survived = popen.poll() is None
         popen.kill()
 
@@ -441,12 +443,12 @@ def test_family_counts_what_a_shell_leaves_behind(
     until(lambda: sum(name_of(pid) == "sleep" for pid in members(run_id, session=popen.pid)) == sleepers)
     popen.kill()
     until(lambda: is_zombie(popen.pid))
-    family = FAMILY
+    ours = FAMILY
     if not adopts:
-        family = Family()
-        family.add(popen.pid, run_id)
+        ours = Family()
+        ours.add(popen.pid, run_id)
 
-    assert family.left_by(popen.pid) == count
+    assert ours.left_by(popen.pid) == count
     asyncio.run(end_tree(run_id, 0, session=popen.pid))
     reap(popen)
 
@@ -535,7 +537,7 @@ def test_dead_child_that_nobody_waits_for_is_reaped_in_the_end(monkeypatch: pyte
     FAMILY.reap_orphans()
     assert is_zombie(popen.pid)
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + processes.UNCLAIMED_SECONDS + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + family.UNCLAIMED_SECONDS + 1)
     FAMILY.reap_orphans()
 
     assert read_stat(popen.pid) is None
