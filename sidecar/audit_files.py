@@ -14,6 +14,7 @@ from sidecar.audit import audit, terms_of, worked_until, zones
 from sidecar.audit_events import Entry, Line, Terms
 from sidecar.audit_report import Place, as_document, as_text
 from sidecar.definitions import read_definitions
+from sidecar.exit_codes import EX_FAILED, EX_OK
 from sidecar.human import clean
 from sidecar.settings import Settings
 
@@ -41,7 +42,7 @@ def audit_journal(settings: Settings, evidence: Sequence[str], *, with_jobs: boo
     else:
         for line in as_text(report):
             print(clean(line))
-    return 1 if report.findings else 0
+    return EX_FAILED if report.findings else EX_OK
 
 
 def read_journal(logs_dir: Path) -> Iterator[Line]:

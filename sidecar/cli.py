@@ -1,7 +1,6 @@
 """The command line: parse, call, print. Each verb imports what it needs, so that `health` stays cheap.
 
-Exit codes: 0 yes or done, 1 no or failed, 2 wrong usage, 130 interrupted; `start` has those of `serve`, and
-`trigger --wait` the job's own.
+A verb's function returns the exit code; `trigger --wait` has the job's own.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ from importlib.util import find_spec
 
 from sidecar import __version__
 from sidecar.errors import SchedulerError, SettingsError, UsageError
+from sidecar.exit_codes import EX_FAILED, EX_INTERRUPTED, EX_OK, EX_USAGE
 from sidecar.settings import Settings, from_environment
 
-EX_FAILED = 1
-EX_USAGE = 2
-EX_INTERRUPTED = 130
 MOST_TIMES = 10_000
 
 
@@ -123,7 +120,7 @@ def _health(_: argparse.Namespace, settings: Settings) -> int:
 
     problem = health.problem(settings.logs_dir)
     print(problem or "healthy")
-    return 0 if problem is None else EX_FAILED
+    return EX_OK if problem is None else EX_FAILED
 
 
 def _leave_out_the_heavy() -> None:

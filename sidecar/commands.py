@@ -13,6 +13,7 @@ from sidecar.cron import Schedule, parse
 from sidecar.definitions import in_zone, invalid_files, is_paused, print_json, read_definitions, unknown, zone_of
 from sidecar.errors import ScheduleError, UnknownJob, UsageError
 from sidecar.evidence import Evidence
+from sidecar.exit_codes import EX_OK
 from sidecar.human import clean, read_time, show_length, show_minute, table
 from sidecar.settings import Settings
 from sidecar.why import explain
@@ -36,7 +37,7 @@ def next_times(settings: Settings, job_name: str, number: int, after: str | None
         document = {"job_name": job_name, "schedule": config.schedule, "timezone": zone.key}
         listed = [{"scheduled_time": iso(time), "local_time": time.astimezone(zone).isoformat()} for time in times]
         print_json({**document, "enabled": config.enabled, "jitter_seconds": config.jitter_seconds, "times": listed})
-        return 0
+        return EX_OK
     for line in table([(in_zone(time, zone), show_minute(time, ZoneInfo("UTC"))) for time in times]):
         print(line)
     if not times:
@@ -45,7 +46,7 @@ def next_times(settings: Settings, job_name: str, number: int, after: str | None
         print(clean(f"The job is disabled ({definition.file}): it does not run at these times."))
     if config.jitter_seconds:
         print(f"Each start is delayed by up to {show_length(config.jitter_seconds)} (jitter_seconds).")
-    return 0
+    return EX_OK
 
 
 def _times(schedule: Schedule, after: datetime, number: int) -> Iterator[datetime]:
@@ -85,7 +86,7 @@ def why(settings: Settings, job_name: str, time: str | None) -> int:
         raise UsageError(f"TIME: {error}") from None
     for line in explain(evidence, moment):
         print(line)
-    return 0
+    return EX_OK
 
 
 def _concerns(line: Mapping[str, Any], job_name: str) -> bool:

@@ -9,11 +9,11 @@ import sys
 import time
 
 from sidecar.errors import AlreadyRunning, JournalUnusable
+from sidecar.exit_codes import EX_CANTCREAT, EX_OK, EX_TEMPFAIL
 from sidecar.lock import Lock
-from sidecar.scheduler import EX_TEMPFAIL, JobScheduler
+from sidecar.scheduler import JobScheduler
 from sidecar.settings import Settings
 
-EX_CANTCREAT = 73
 STANDBY_LOOK_SECONDS = 0.25
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
@@ -41,7 +41,7 @@ def serve(settings: Settings, *, standby: bool = False) -> int:
     except OSError as error:
         return _say(f"cannot write in the logs directory: {error}", EX_CANTCREAT)
     except KeyboardInterrupt:
-        return 0
+        return EX_OK
     try:
         return asyncio.run(_run(scheduler))
     finally:

@@ -13,6 +13,7 @@ from sidecar.catalog import Definition
 from sidecar.clock import Clock, from_iso, iso
 from sidecar.cron import parse
 from sidecar.definitions import in_zone, is_paused, next_run, print_json, read_definitions, zone_of
+from sidecar.exit_codes import EX_OK
 from sidecar.human import clean, count, show_minute, table
 from sidecar.ledger import Ledger
 from sidecar.model import PAUSE
@@ -60,7 +61,7 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
             "scheduler_silent": trouble,
         }
         print_json(document)
-        return 0
+        return EX_OK
     heading = ("JOB", "SCHEDULE", "ENABLED", "NEXT RUN", "LAST RESULT")
     for line in table([heading, *(_job_cells(row, trouble) for row in rows)]):
         print(clean(line))
@@ -79,7 +80,7 @@ def list_jobs(settings: Settings, *, as_json: bool) -> int:
         print(clean(f"STOPPING: since {since} the scheduler lets runs end and starts none ({draining.get('reason')})"))
     if trouble is not None:
         print(clean(f"SILENT SCHEDULER: {trouble}"))
-    return 0
+    return EX_OK
 
 
 def _kept_last_good(main: Iterable[Mapping[str, Any]]) -> dict[str, str]:

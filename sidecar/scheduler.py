@@ -21,6 +21,7 @@ from sidecar.config import ConfigLoader
 from sidecar.desk import Desk
 from sidecar.errors import AlreadyRunning
 from sidecar.executor import JobExecutor
+from sidecar.exit_codes import EX_IOERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL
 from sidecar.family import FAMILY
 from sidecar.intake import Intake
 from sidecar.journal import JOURNAL, replay
@@ -36,12 +37,6 @@ from sidecar.settings import Settings, from_environment
 from sidecar.sweeper import Sweeper
 from sidecar.targets import Target
 from sidecar.watcher import root_state
-
-EX_OK = 0
-EX_SOFTWARE = 70
-EX_IOERR = 74
-EX_TEMPFAIL = 75
-"""Exit codes, named as in sysexits(3): a crash, a directory that is gone, a lock that somebody else has."""
 
 LONGEST_SLEEP_SECONDS = 1.0
 """So that a changed wall clock is noticed within a second."""

@@ -20,6 +20,7 @@ from sidecar.clock import Clock, from_iso
 from sidecar.config import is_job_name
 from sidecar.definitions import invalid_files, read_definitions
 from sidecar.errors import UnknownJob
+from sidecar.exit_codes import EX_FAILED, EX_INTERRUPTED, EX_OK
 from sidecar.history import Follower
 from sidecar.human import clean, clean_output, did_you_mean, show_length, show_second
 from sidecar.model import Action, Status
@@ -33,8 +34,6 @@ PATIENCE_SECONDS = 5.0
 """So long without an answer, and the person who waits is told why that may be."""
 
 CHUNK_BYTES = 1 << 16
-EX_FAILED = 1
-EX_INTERRUPTED = 130
 NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -61,7 +60,7 @@ def trigger(settings: Settings, job_name: str, *, wait: bool) -> int:
         if trouble is not None:
             longest = show_length(settings.trigger_max_age_seconds)
             _tell(f"{trouble}; a scheduler that starts within {longest} takes the request up")
-        return 0
+        return EX_OK
     if trouble is not None:
         _tell(f"{trouble}; waiting for it")
     waiting = _Waiting(settings, job_name, request_id, path)
@@ -186,7 +185,7 @@ class _Waiting:
             self._started = False
             _tell(f"attempt {attempt} is due at {self._local(entry['retry_at'])}")
         elif status == Status.SUCCESS:
-            self._end(code or 0)
+            self._end(code or EX_OK)
         else:
             self._end(code or EX_FAILED)
 

@@ -11,6 +11,7 @@ from typing import Any
 from sidecar.config import display_name, duplicate, is_definition
 from sidecar.definitions import claimed_name, loader, print_json
 from sidecar.errors import JobFileError, Problem
+from sidecar.exit_codes import EX_FAILED, EX_OK
 from sidecar.human import clean, count
 from sidecar.settings import Settings
 
@@ -36,7 +37,7 @@ def validate(settings: Settings, paths: Sequence[str], *, as_json: bool) -> int:
     bad = [verdict for verdict in verdicts if verdict.problems]
     if as_json:
         print_json({"valid": not bad, "files": [_verdict_document(verdict) for verdict in verdicts]})
-        return 1 if bad else 0
+        return EX_FAILED if bad else EX_OK
     for verdict in bad:
         for problem in verdict.problems:
             print(clean(f"{verdict.shown}: {problem}"))
@@ -45,7 +46,7 @@ def validate(settings: Settings, paths: Sequence[str], *, as_json: bool) -> int:
             print(clean(f"{verdict.shown}: valid, but a scheduler reads only files called NAME.json"))
     if not bad:
         print(f"{count(len(verdicts), 'job file')}, no problems")
-    return 1 if bad else 0
+    return EX_FAILED if bad else EX_OK
 
 
 def _judge(settings: Settings, path: str, *, alone: bool) -> Iterable[Verdict]:

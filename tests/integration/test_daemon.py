@@ -14,8 +14,9 @@ from datetime import timedelta
 import pytest
 
 from sidecar.clock import from_iso
-from sidecar.daemon import EX_CANTCREAT, serve
+from sidecar.daemon import serve
 from sidecar.errors import JournalUnusable
+from sidecar.exit_codes import EX_CANTCREAT
 from sidecar.settings import Settings
 from tests.daemon import Daemon, wait_for
 

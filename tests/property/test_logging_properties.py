@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from sidecar import journal
 from sidecar.clock import Clock
 from sidecar.executor import JobExecutor
+from sidecar.exit_codes import EX_SOFTWARE
 from sidecar.local import LocalTarget
 from sidecar.logger import JobLogger
 from sidecar.model import JobConfig, Run, Trigger
 from sidecar.output import Outputs
-from sidecar.scheduler import EX_SOFTWARE, JobScheduler
+from sidecar.scheduler import JobScheduler
 from sidecar.settings import Settings
 from tests.harness import NOON, check_events, play
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from sidecar.errors import AlreadyRunning
+from sidecar.exit_codes import EX_TEMPFAIL
 from sidecar.lock import Lock
-from sidecar.scheduler import EX_TEMPFAIL
 from tests.harness import play
 
 

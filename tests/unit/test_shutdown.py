@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from sidecar import health
-from sidecar.scheduler import EX_OK, EX_SOFTWARE
+from sidecar.exit_codes import EX_OK, EX_SOFTWARE
 from tests.harness import HOUR, NOON, play
 
 
