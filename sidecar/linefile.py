@@ -107,7 +107,7 @@ class LineFile(RotatingFileHandler):
             return True
         try:
             data = b"".join(self._waiting)
-            if not self._settle(data):
+            if not self._settle(data) and (data or self.problem is not None):
                 self._add(data)
         except OSError as error:
             self.problem = error

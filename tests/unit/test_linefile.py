@@ -402,12 +402,15 @@ def test_a_look_begins_a_file_anew_although_nothing_waits(path, meddle):
     assert path.read_text() == "head\n"
 
 
-def test_a_look_leaves_a_whole_file_as_it_is(path):
-    file = opened(path, head=lambda: b"head\n")
+def test_a_look_leaves_a_whole_file_as_it_is_and_asks_nothing_of_the_disk(path, monkeypatch):
+    file = opened(path, head=lambda: b"head\n", durable=True)
     put(file, "one")
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
 
     assert file.commit(look=True)
     assert path.read_text() == "head\none\n"
+    assert not synced
 
 
 @pytest.mark.parametrize("left", [0, 2])
