@@ -32,6 +32,10 @@ MAX_BYTES = 10 << 20
 BACKUPS = 20
 MOST_REMEMBERED = 4096
 
+TRIGGER_JOB, CANCEL_RUN = "trigger_job", "cancel_run"
+OF_REQUESTS = {"run": TRIGGER_JOB, "cancel": CANCEL_RUN}
+"""What this log calls what a request asks for."""
+
 Details = Mapping[str, Any]
 
 
@@ -137,18 +141,18 @@ class AuditLog:
         Anybody who can write a request file can put the id of somebody's other request in it.
         """
         asked = self.who_asked(line_id)
-        return asked.username if asked and (asked.action, asked.job_name) == ("cancel_run", job_name) else None
+        return asked.username if asked and (asked.action, asked.job_name) == (CANCEL_RUN, job_name) else None
 
     def confirmed_by(
-        self, request_id: str | None, requested_by: str | None, *, job_name: str, action: str = "trigger_job"
+        self, request_id: str | None, requested_by: str | None, *, job_name: str, action: str | None = "run"
     ) -> bool:
-        """Return whether this log holds that request, by that name, for that action and job.
+        """Return whether this log holds that request, by that name, for that job and to `run` or `cancel` it.
 
         Anybody who can write a request file can put any name in it.
         """
         if request_id is None or requested_by is None:
             return False
-        return self.who_asked(request_id) == Asked(requested_by, action, job_name)
+        return self.who_asked(request_id) == Asked(requested_by, OF_REQUESTS.get(action or "", ""), job_name)
 
     def _remember(self, line_id: str, asked: Asked | None) -> Asked | None:
         with self._lock:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import gradio as gr
 from gradio.components import Component
 
+from admin_ui.audit import CANCEL_RUN
 from admin_ui.auth import User
 from admin_ui.errors import JobNotFoundError, ValidationError
 from admin_ui.model import JOB_NAME
@@ -108,7 +109,7 @@ class Actions:
     def _cancel_run(self, user: User, text: str) -> list[Any]:
         address = parse(text)
         job_name, run_id, service = _confirmed(address), address.get("runs"), self._tools.service
-        with self._tools.audit.change(user, "cancel_run", job_name, {"run_id": run_id or "all"}) as line_id:
+        with self._tools.audit.change(user, CANCEL_RUN, job_name, {"run_id": run_id or "all"}) as line_id:
             if run_id:
                 row = service.get_run(run_id)
                 if row is not None and row.job_name != job_name:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol
 
-from admin_ui.audit import AuditLog
+from admin_ui.audit import TRIGGER_JOB, AuditLog
 from admin_ui.auth import User
 from admin_ui.errors import AdminError, TriggerPending
 from admin_ui.model import JobResult
@@ -18,7 +18,6 @@ AT_ONCE = 8
 """So many runs are waited for at a time. Of another one, or without a thread, the audit log has only the acceptance."""
 
 MOST_KEPT = 64
-ACTION = "trigger_job"
 
 
 class Runs(Protocol):
@@ -48,11 +47,11 @@ class Awaited:
 
         Raises what `request_run` raises.
         """
-        line_id = self._audit.requested(user, ACTION, job_name, details)
+        line_id = self._audit.requested(user, TRIGGER_JOB, job_name, details)
         try:
             run_id = self._service.request_run(job_name, requested_by=user.username, request_id=line_id)
         except Exception as error:
-            self._audit.failed(line_id, user, ACTION, job_name, error)
+            self._audit.failed(line_id, user, TRIGGER_JOB, job_name, error)
             raise
         self._follow(user, line_id, job_name, run_id)
         return run_id
@@ -102,7 +101,7 @@ class Awaited:
             end.set_result(said)
 
     def _note(self, user: User, line_id: str, job_name: str, outcome: str, details: dict[str, Any]) -> None:
-        self._audit.outcome(line_id, user, ACTION, job_name, outcome, details)
+        self._audit.outcome(line_id, user, TRIGGER_JOB, job_name, outcome, details)
 
 
 def _summary(result: JobResult) -> str:

@@ -24,8 +24,6 @@ from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, SECONDS_LIVE, Shown, T
 from admin_ui.requests import RequestFile
 
 SECONDS_RUNNING = 2.0
-AUDITED = {"run": "trigger_job", "cancel": "cancel_run"}
-"""What the audit log calls what a request asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Look:
 
         def is_confirmed(file: RequestFile) -> bool:
             request_id, action, job_name = file.request
-            return audit.confirmed_by(request_id, file.requested_by, job_name=job_name, action=AUDITED[action])
+            return audit.confirmed_by(request_id, file.requested_by, job_name=job_name, action=action)
 
         return [
             alarm(self.overview, self.rows, audit.who_cancelled, is_confirmed),

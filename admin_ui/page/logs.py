@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import gradio as gr
 from gradio.components import Component
 
+from admin_ui.audit import CANCEL_RUN
 from admin_ui.auth import User
 from admin_ui.errors import AdminError, JobNotFoundError, RunNotFoundError, ValidationError
 from admin_ui.output import STREAMS
@@ -103,7 +104,7 @@ class LogsView:
 
     def _cancel_run(self, user: User, text: str) -> list[Any]:
         row = self._known(text)
-        with self._tools.audit.change(user, "cancel_run", row.job_name, {"run_id": row.run_id}) as line_id:
+        with self._tools.audit.change(user, CANCEL_RUN, row.job_name, {"run_id": row.run_id}) as line_id:
             self._service.cancel_run(row.run_id or "", requested_by=user.username, request_id=line_id)
         return [said(f"{row.job_name}: the scheduler is ending run {row.run_id}.")]
 
@@ -172,8 +173,7 @@ class LogsView:
     # A job, or all
 
     def _is_confirmed(self, entry: Mapping[str, Any]) -> bool:
-        action = "cancel_run" if entry["action"] == "cancel" else "trigger_job"
-        request_id, name = entry["request_id"], entry["requested_by"]
+        request_id, name, action = entry["request_id"], entry["requested_by"], entry["action"]
         return self._tools.audit.confirmed_by(request_id, name, job_name=entry["job_name"] or "", action=action)
 
     def _entries(self, address: Address) -> Html:

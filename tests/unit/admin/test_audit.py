@@ -271,7 +271,7 @@ def test_a_name_is_confirmed_only_by_a_request_of_that_name_action_and_job(log):
     cancel_id = log.requested(ANNA, "cancel_run", "backup")
 
     assert log.confirmed_by(line_id, "anna", job_name="backup")
-    assert log.confirmed_by(cancel_id, "anna", job_name="backup", action="cancel_run")
+    assert log.confirmed_by(cancel_id, "anna", job_name="backup", action="cancel")
     for request_id, name, job_name in (
         (line_id, "root", "backup"),
         (line_id, "anna", "other"),
