@@ -73,7 +73,7 @@ def test_timetable_does_not_grow_when_one_job_is_planned_again_and_again():
         at = NOON + timedelta(minutes=minute)
         table.plan("job", at, at)
 
-    assert len(table._heap) < 100
+    assert table.count_due(NOON + timedelta(days=30), 10_000) < 100  # it counts old plans, too
     assert table.next_at() == NOON + timedelta(minutes=9_999)
 
 
