@@ -22,7 +22,7 @@ def wait_for(look: Callable[[], object], patience: float = PATIENCE_SECONDS, pau
 
 
 def memory(pid: int, field: str = "VmRSS") -> float:
-    """Return MiB from /proc/PID/status (VmRSS, VmHWM) or, for Pss, from smaps_rollup."""
+    """Return MiB from /proc/PID/status (VmRSS, VmHWM, RssAnon, VmSwap) or, for Pss, from smaps_rollup."""
     file = "smaps_rollup" if field == "Pss" else "status"
     lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))

@@ -24,6 +24,10 @@ A_WHILE_MS = 1_000
 
 REST_SECONDS = 20.0
 
+FOOTPRINT = "RssAnon", "VmSwap"
+"""What Chromium's task manager shows as the memory of a tab on Linux: what is its own. The rest of its RSS is
+Chromium's program, which all tabs have in common."""
+
 PAINTED = """() => {
     window.painted = [];
     document.addEventListener("keydown", (event) =>
@@ -173,9 +177,10 @@ def _million_lines(browser: Browser, admin: Admin, scheduler: Daemon) -> Figures
     scheduler.run("million", "benchmark-million")
     run = scheduler.line("job_start", job_name="million")["run_id"]
     visit = Visit(browser, admin.url, ANNA)
+    empty = _tab(browser, "VmRSS")
     page = visit.open("/")
     page.wait_for_timeout(10 * A_WHILE_MS)
-    before = _largest_tab(browser)
+    before = _tab(browser, *FOOTPRINT)
     page = visit.open(f"/?view=logs&run={run}")
     page.wait_for_selector("#stdout-1000000", state="attached")
     page.wait_for_timeout(10 * A_WHILE_MS)  # a hundred lines more
@@ -186,8 +191,10 @@ def _million_lines(browser: Browser, admin: Admin, scheduler: Daemon) -> Figures
         field.press("x")
         page.wait_for_timeout(A_WHILE_MS)
     figures = {
-        "RSS of the tab's process with the list of jobs, MiB": before,
-        "RSS of the tab's process, MiB": _largest_tab(browser),
+        "footprint of the tab with the list of jobs, MiB": before,
+        "footprint of the tab, MiB": _tab(browser, *FOOTPRINT),
+        "RSS of an empty tab's process, MiB": empty,
+        "RSS of the tab's process, MiB": _tab(browser, "VmRSS"),
         "heap of its scripts, MiB": page.evaluate("performance.memory.usedJSHeapSize") / 2**20,
         "key to painted, ms": statistics.median(page.evaluate("painted")),
     }
@@ -196,9 +203,11 @@ def _million_lines(browser: Browser, admin: Admin, scheduler: Daemon) -> Figures
     return figures
 
 
-def _largest_tab(browser: Browser) -> float:
+def _tab(browser: Browser, *fields: str) -> float:
+    """Return the MiB of the largest tab's process, as the sum of these fields of its status."""
     processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-    return max(machine.memory(int(process["id"])) for process in processes if process["type"] == "renderer")
+    tabs = (int(process["id"]) for process in processes if process["type"] == "renderer")
+    return max(sum(machine.memory(tab, field) for field in fields) for tab in tabs)
 
 
 def _crowd(browser: Browser, admin: Admin, pid: int, crowd: int) -> Figures:
