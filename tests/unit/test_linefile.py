@@ -405,7 +405,7 @@ def test_a_look_begins_a_file_anew_although_nothing_waits(path, meddle):
 def test_a_look_leaves_a_whole_file_as_it_is_and_asks_nothing_of_the_disk(path, monkeypatch):
     file = opened(path, head=lambda: b"head\n", durable=True)
     put(file, "one")
-    synced = []
+    synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
 
     assert file.commit(look=True)
