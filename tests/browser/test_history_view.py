@@ -438,6 +438,18 @@ def test_a_narrow_window_shows_all_columns(look):
     assert page.locator("#jobs-history-rows .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
+@pytest.mark.parametrize("width", [720, 1024, 1280], ids="{} px".format)
+def test_a_long_reason_has_room_at_any_width(look, width):
+    """720 px: what a desk's window has left at 200 %."""
+    page = look("", viewport={"width": width, "height": 900})
+    reason = page.locator("#jobs-history-rows td.why:not(:empty)").first
+    height = reason.evaluate(
+        "cell => { cell.textContent = 'disk quota exceeded '.repeat(6); return cell.getBoundingClientRect().height }"
+    )
+    assert height < 140
+    assert page.locator("#jobs-history-rows .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_on_a_phone_the_filters_are_folded_and_targets_are_large(look):
     """UI.md 23."""
     page = look("job=nightly", viewport=PHONE)
