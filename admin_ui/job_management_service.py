@@ -32,7 +32,7 @@ from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.model import JOB_NAME, RUN_ID, JobConfig, JobResult
 from admin_ui.output import Output, Outputs
-from admin_ui.overview import PAUSE, Overview, Overviews, known_zone, paused_since
+from admin_ui.overview import PAUSE, Overview, Overviews, known_zone
 from admin_ui.own_writes import OwnWrites
 from admin_ui.queries import Answer, Filter, Found, HistoryRow, Lines, Page, Recent
 from admin_ui.requests import DIRECTORY, Request, Requests
@@ -94,10 +94,6 @@ class JobManagementService:
         self.history.stop()
         if self._scratch is not None:
             self._scratch.cleanup()
-
-    def refresh(self) -> None:
-        """Take up at once what the logs have. Raises StorageError."""
-        self.history.poll()
 
     # Definitions
 
@@ -218,10 +214,6 @@ class JobManagementService:
         except OSError as error:
             raise StorageError(f"{PAUSE} cannot be removed: {error.strerror}") from error
 
-    def is_paused(self) -> bool:
-        """Return whether the pause file is there."""
-        return paused_since(self._jobs) is not None
-
     def clear_requests(self) -> int:
         """Remove the requests that were answered and return how many. Raises StorageError."""
         with self.history.reading() as connection:
@@ -275,10 +267,6 @@ class JobManagementService:
         """Return runs and passed-over times, newest first. Raises ValidationError for a filter that means nothing."""
         with self.history.reading() as connection:
             return queries.page(connection, which, min(limit, MOST_ROWS), before)
-
-    def search_output(self, text: str, *, job_name: str | None = None, limit: int = 50) -> Page:
-        """Return the runs whose output or short fields hold the text, newest first."""
-        return self.get_history_page(Filter(job_name=job_name, text=text), limit=limit)
 
     def get_run(self, run_id: str) -> HistoryRow | None:
         """Return a run as the history has it, None if it is not known."""

@@ -18,6 +18,7 @@ from admin_ui.errors import AdminError, SchedulerSilent
 from admin_ui.history import INDEX, JOURNAL
 from admin_ui.job_management_service import ANSWER_SECONDS, JobManagementService
 from admin_ui.model import JobConfig
+from admin_ui.queries import Filter
 from chaos.outcome import Outcome, Size
 from chaos.world import wait_for
 from tests import admin_lines
@@ -126,7 +127,7 @@ class _Logs:
         found = [result.run_id for result in service.get_job_history("job", self.written + 10)]
         if len(found) != self.written or set(found) != {f"r{each}" for each in range(self.written)}:
             return f"{len(found)} of {self.written} runs"
-        if self.written and not service.search_output(f"text{self.written - 1}").rows:
+        if self.written and not service.get_history_page(Filter(text=f"text{self.written - 1}")).rows:
             return "the newest output is not found"
         return None
 

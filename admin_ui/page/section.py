@@ -81,7 +81,7 @@ class _Section:
         self._account = account
         self._handlers = Handlers(audit, role)
         go = gr.Textbox(elem_id="jobs-go", show_label=False, container=False, interactive=True)
-        tools = Tools(service, audit, looks, Awaited(service, audit), self._handlers, go, area("jobs-said"))
+        tools = Tools(service, audit, Awaited(service, audit), self._handlers, go, area("jobs-said"))
         self._go = go
         self._views: tuple[View, ...] = (
             JobsView(tools),

@@ -15,7 +15,6 @@ from admin_ui.job_management_service import JobManagementService
 from admin_ui.page.address import Address
 from admin_ui.page.awaited import Awaited
 from admin_ui.page.handlers import Handlers
-from admin_ui.page.looks import Looks
 
 SECONDS_AT_REST = 5.0
 SECONDS_LIVE = 1.0
@@ -41,7 +40,6 @@ class Tools:
 
     service: JobManagementService
     audit: AuditLog
-    looks: Looks
     awaited: Awaited
     handlers: Handlers
     go: gr.Textbox

@@ -149,7 +149,7 @@ def test_the_history_is_ordered_by_start_and_bounded_in_whatever_order_runs_ende
     ]
     with service_on_files() as service:
         journal_of(service).write_bytes(lines.data(*entries))
-        service.refresh()
+        service.history.poll()
         for name in {name for name, _, _ in some}:
             history = service.get_job_history(name, limit)
             starts = [result.start_time for result in history]
@@ -183,7 +183,7 @@ def test_filtering_logs_returns_the_entries_with_the_text_and_the_status_and_onl
     ended, term = story
     with service_on_files() as service:
         journal_of(service).write_bytes(lines.data(*ended))
-        service.refresh()
+        service.history.poll()
         found = service.get_job_logs("job", search=term, status=status)
         by_status = service.get_job_logs("job", status=status)
 

@@ -104,7 +104,7 @@ def test_the_jobs_to_choose_from_are_those_with_a_file_and_those_with_a_history(
     service.create_job(CONFIG)
     (root / "jobs" / "broken.json").write_text("{")
     append(root / "logs" / JOURNAL, complete("r1", job_name="gone"), complete("r2"), complete("r3", job_name="gone"))
-    service.refresh()
+    service.history.poll()
 
     assert service.job_names() == ["broken", "gone", "job"]
 
@@ -178,7 +178,7 @@ def test_there_is_no_waiting_for_a_run_that_is_not_known(service):
 
 def test_a_run_whose_end_was_never_read_has_no_result(service, root):
     append(root / "logs" / JOURNAL, start("r1"), checkpoint(60))
-    service.refresh()
+    service.history.poll()
 
     with pytest.raises(StorageError, match="how run r1 ended is not in the history"):
         service.wait_for_result("r1", timeout=5)
@@ -259,7 +259,7 @@ def test_an_answer_is_found_when_the_index_can_be_read_again(service, root, monk
 
 def test_a_cancel_names_the_run_and_its_job(service, root):
     append(root / "logs" / JOURNAL, start("r1"))
-    service.refresh()
+    service.history.poll()
     asked: list[dict[str, Any]] = []
 
     def accept(request: dict[str, Any]) -> dict[str, Any]:
@@ -320,23 +320,22 @@ def test_the_service_removes_by_itself_what_killed_saves_left(root, monkeypatch)
 
 
 def test_pausing_and_resuming_are_a_file(service, root):
-    assert not service.is_paused()
     service.pause()
     service.pause()
-    assert service.is_paused()
+    assert "PAUSE" in os.listdir(root / "jobs")
     service.resume()
     service.resume()
     assert os.listdir(root / "jobs") == []
 
 
 @pytest.mark.usefixtures("folders_cannot_be_synced")
-def test_a_pause_that_may_not_last_is_told_as_that_and_counts(service):
+def test_a_pause_that_may_not_last_is_told_as_that_and_counts(service, root):
     with pytest.raises(NotDurable):
         service.pause()
-    assert service.is_paused()
+    assert (root / "jobs" / "PAUSE").exists()
     with pytest.raises(NotDurable):
         service.resume()
-    assert not service.is_paused()
+    assert not (root / "jobs" / "PAUSE").exists()
 
 
 def test_a_pause_that_cannot_be_removed_is_an_error(service, root):
@@ -351,7 +350,7 @@ def test_a_pause_that_cannot_be_removed_is_an_error(service, root):
 
 def test_logs_are_filtered_by_text_and_status(service, root):
     append(root / "logs" / JOURNAL, complete("r1", 1, stdout="alpha"), failure("r2", 2, stdout="alpha"), start("r3", 3))
-    service.refresh()
+    service.history.poll()
 
     assert [entry["run_id"] for entry in service.get_job_logs("job")] == ["r3", "r2", "r1"]
     assert [entry["run_id"] for entry in service.get_job_logs("job", limit=1)] == ["r3"]
@@ -359,7 +358,7 @@ def test_logs_are_filtered_by_text_and_status(service, root):
     assert [entry["run_id"] for entry in service.get_job_logs("job", search="alpha", status="failed")] == ["r2"]
     assert [entry["run_id"] for entry in service.get_job_logs("job", status="success")] == ["r1"]
     append(root / "logs" / JOURNAL, failure("r4", 4, status="cancelled"))
-    service.refresh()
+    service.history.poll()
     assert [entry["run_id"] for entry in service.get_job_logs("job", status="failed")] == ["r2"]
 
 
@@ -368,7 +367,7 @@ def test_output_comes_from_its_file_or_else_from_the_journal(service, root):
     append(root / "logs" / JOURNAL, complete("r3", stdout="head … tail", stdout_file="output/job/r3.stdout"))
     (root / "logs" / "output" / "job").mkdir(parents=True)
     (root / "logs" / "output" / "job" / "r2.stdout").write_text("still running\n")
-    service.refresh()
+    service.history.poll()
 
     seen = []
     for run_id in ("r1", "r2", "r3"):
@@ -383,7 +382,7 @@ def test_output_whose_file_was_emptied_since_comes_from_the_journal(service, roo
     append(root / "logs" / JOURNAL, complete("r1", **told))
     (root / "logs" / "output" / "job").mkdir(parents=True)
     (root / "logs" / "output" / "job" / "r1.stdout").write_text("left behind\n")
-    service.refresh()
+    service.history.poll()
 
     with service.open_output("r1", "stdout") as output:
         assert (output.tail(1)[0].text, output.whole) == ("head … tail", False)
@@ -397,20 +396,20 @@ def test_output_of_a_run_that_is_not_known_is_an_error(service, run_id):
 
 def test_what_is_known_of_a_job_is_looked_up_again_only_after_news(service, root):
     append(root / "logs" / JOURNAL, complete("r1", 1))
-    service.refresh()
+    service.history.poll()
     first = service.get_recents(["job", "none"])
     assert service.get_recents(["job"])["job"] is first["job"]
     append(root / "logs" / JOURNAL, complete("r2", 2))
-    service.refresh()
+    service.history.poll()
 
     assert [run_id for run_id, _, _ in service.get_recent("job").results] == ["r2", "r1"]
 
 
 def test_searching_goes_over_all_jobs(service, root):
     append(root / "logs" / JOURNAL, complete("r1", 1, stdout="alpha"), complete("r2", 2, job_name="b", stderr="Alpha"))
-    service.refresh()
+    service.history.poll()
 
-    assert [row.run_id for row in service.search_output("alpha").rows] == ["r2", "r1"]
+    assert [row.run_id for row in service.get_history_page(Filter(text="alpha")).rows] == ["r2", "r1"]
     assert [row.run_id for row in service.get_history_page(Filter(job_name="b", text="alpha")).rows] == ["r2"]
 
 
@@ -429,7 +428,7 @@ def test_the_overview_says_what_an_operator_wants_to_see_first(service, root):
     append(root / "logs" / JOURNAL, failure("r5", -30, status="cancelled"))
     append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="Europe/Berlin", version="1", config_errors=0))
     service.pause()
-    service.refresh()
+    service.history.poll()
 
     seen = service.overview()
 
@@ -451,10 +450,10 @@ def test_a_version_that_the_scheduler_refused_has_no_next_time_until_it_takes_on
     started = line("scheduler_started", timezone="UTC", version="1", config_errors=0)
     os.utime(root / "jobs" / "job.json", (NOON.timestamp() - 1,) * 2)
     append(root / "logs" / MAIN_LOG, started, error)
-    service.refresh()
+    service.history.poll()
     refused = service.overview()
     append(root / "logs" / MAIN_LOG, line("config_recovered", 1, file="job.json", job_name="job"))
-    service.refresh()
+    service.history.poll()
 
     assert list(refused.refused) == ["job.json"]
     assert [each.job_name for each in refused.upcoming] == ["other"]
@@ -505,10 +504,10 @@ def test_a_file_that_a_start_cannot_use_is_not_in_force_though_the_journal_remem
     error = line("config_error", file="job.json", job_name="job", errors=wrong, kept_last_good=False)
     append(root / "logs" / JOURNAL, checkpoint(-60, jobs={"job": record}))
     append(root / "logs" / MAIN_LOG, error, line("scheduler_started", timezone="UTC", version="1", config_errors=1))
-    service.refresh()
+    service.history.poll()
     missing = service.overview()
     append(root / "logs" / MAIN_LOG, line("config_recovered", 1, file="job.json", job_name="job"))
-    service.refresh()
+    service.history.poll()
     mounted = service.overview()
 
     assert (list(missing.refused), missing.loaded, missing.upcoming) == (["job.json"], {"job": False}, [])
@@ -519,10 +518,10 @@ def test_a_request_is_in_the_overview_until_it_is_answered(service, root):
     (root / "jobs" / "triggers").mkdir()
     (root / "jobs" / "triggers" / "a.json").write_text('{"action": "run", "job_name": "job", "request_id": "q1"}')
     append(root / "logs" / JOURNAL, start("r0"))  # news: else what was seen a moment ago counts for a second
-    service.refresh()
+    service.history.poll()
     before = service.overview().unanswered
     append(root / "logs" / JOURNAL, accepted("q1", "r1", timestamp=iso(datetime.now(UTC))))
-    service.refresh()
+    service.history.poll()
 
     assert [(each.request.request_id, each.at) for each in before] == [("q1", NOON)]  # a time to come counts as now
     assert service.overview().unanswered == []
@@ -535,7 +534,7 @@ def test_a_request_that_a_scheduler_at_work_left_for_long_was_answered_once(serv
     (root / "jobs" / "triggers" / "job").touch()
     os.utime(root / "jobs" / "triggers" / "job", (NOON.timestamp() - 3700,) * 2)
     append(root / "logs" / MAIN_LOG, line(status, timezone="UTC", version="1", config_errors=0))
-    service.refresh()
+    service.history.poll()
 
     assert [each.request.job_name for each in service.overview().unanswered] == shown
 
@@ -550,7 +549,7 @@ def test_a_request_that_has_waited_for_long_is_shown_if_the_journal_is_known_fro
     os.utime(root / "jobs" / "triggers" / "job", (NOON.timestamp() - 3700,) * 2)
     append(root / "logs" / JOURNAL, complete("r1", known_since))
     append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="UTC", version="1", config_errors=0))
-    service.refresh()
+    service.history.poll()
 
     assert [each.request.job_name for each in service.overview().unanswered] == shown
 
@@ -559,7 +558,7 @@ def test_a_triggers_folder_that_cannot_be_listed_leaves_the_rest_of_the_overview
     (root / "jobs" / "triggers").write_text("no folder")
     service.create_job(CONFIG)
     append(root / "logs" / JOURNAL, start("r0"))
-    service.refresh()
+    service.history.poll()
 
     assert (service.overview().unanswered, len(service.overview().files)) == ([], 1)
 
@@ -586,10 +585,10 @@ def test_what_the_overview_shows_of_others_changes_is_a_second_old_at_most_and_o
 def test_news_in_the_logs_are_in_the_next_overview(service, root):
     assert service.overview().running == []
     append(root / "logs" / JOURNAL, start("r1"))
-    service.refresh()
+    service.history.poll()
     assert [row.run_id for row in service.overview().running] == ["r1"]
     append(root / "logs" / JOURNAL, complete("r1"))
-    service.refresh()
+    service.history.poll()
 
     assert service.overview().running == []
 
@@ -643,7 +642,7 @@ def test_a_form_finds_the_defaults(service):
 
 def test_a_beating_heart_counts_as_a_sign_of_life(service, root):
     append(root / "logs" / MAIN_LOG, line("scheduler_started", -999, timezone="UTC", version="1", config_errors=0))
-    service.refresh()
+    service.history.poll()
     assert service.overview().scheduler.status == "silent"
     (root / "logs" / ".heartbeat").touch()
     os.utime(root / "logs" / ".heartbeat", (NOON.timestamp(), NOON.timestamp()))
@@ -654,7 +653,7 @@ def test_a_beating_heart_counts_as_a_sign_of_life(service, root):
 @pytest.mark.parametrize("seconds", [-(2**40), 2**40, 10**20])
 def test_a_heart_that_beats_beyond_the_calendar_is_no_sign_of_life(service, root, monkeypatch, seconds):
     append(root / "logs" / MAIN_LOG, line("scheduler_started", -999, timezone="UTC", version="1", config_errors=0))
-    service.refresh()
+    service.history.poll()
     beat = SimpleNamespace(st_mtime=seconds, st_mode=stat.S_IFREG)
     with monkeypatch.context() as patch:
         patch.setattr(overview, "os", SimpleNamespace(lstat=lambda path: beat))
@@ -665,7 +664,7 @@ def test_a_heart_that_beats_beyond_the_calendar_is_no_sign_of_life(service, root
 
 def test_next_runs_and_words_are_in_the_schedulers_zone_unless_another_is_named(service, root):
     append(root / "logs" / MAIN_LOG, line("scheduler_started", timezone="Europe/Berlin", version="1", config_errors=0))
-    service.refresh()
+    service.history.poll()
 
     assert service.next_runs("0 15 * * *", n=1) == [NOON + timedelta(hours=1)]
     assert service.next_runs("0 15 * * *", "UTC", 2)[1] == NOON + timedelta(hours=27)
