@@ -123,7 +123,7 @@ def to_sign_in(visitor: Visitor, root_path: str, path: str, query: str) -> Respo
     """Return the way to the sign-in page, from which the path that was asked for is reached."""
     wanted = path + (f"?{query}" if query else "")
     target = f"{root_path}/sign-in" + (f"?next={quote(wanted, safe='/')}" if wanted != "/" else "")
-    if visitor.header("sec-fetch-site") == "cross-site":
+    if ("sec-fetch-site", "cross-site") in visitor.headers:
         # A link on another site: the browser holds a SameSite=Strict cookie back until a page of ours goes on.
         return html(pages.message("Job Management", "One moment.", go_to=target), 401)
     return RedirectResponse(target, 303)

@@ -84,6 +84,13 @@ def test_who_is_sent_to_sign_in_is_refused_nothing_and_every_other_request_is(tm
     assert [line["action"] for line in audit_lines(tmp_path) if line["event"] == "refused"] == ["GET /config"]
 
 
+def test_a_stranger_with_two_answers_to_where_he_comes_from_is_no_failure_of_the_service(tmp_path, caplog):
+    client = browser(app_in(tmp_path, auth_mode=AuthMode.PASSWORD), accept="text/html")
+
+    assert client.get("/", headers=[("sec-fetch-site", "none")] * 2).status_code == 303
+    assert "Traceback" not in caplog.text
+
+
 def test_keys_that_cannot_be_fetched_refuse_everybody_and_that_is_in_the_audit_log(tmp_path, monkeypatch):
     async def unavailable(self, visitor):
         raise AuthUnavailable("the keys cannot be fetched")
