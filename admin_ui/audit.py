@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from admin_ui.auth import User
 from admin_ui.errors import NotDurable, SchedulerSilent, StorageError
-from admin_ui.files import sync_folder
+from admin_ui.files import sync_folder, write_all
 from admin_ui.model import REQUEST_ID, iso
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class AuditLog:
             try:
                 if size and os.pread(descriptor, 1, size - 1) != b"\n":
                     data = b"\n" + data  # a crash cut the last line short
-                _write_all(descriptor, data)
+                write_all(descriptor, data)
                 if durable:
                     os.fsync(descriptor)
                     if size == 0:
@@ -273,9 +273,3 @@ def _parsed(text: bytes) -> Iterator[dict[str, Any]]:
         yield json.loads(text)
     except ValueError:
         return  # cut short by a crash
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]

@@ -83,6 +83,13 @@ def write_whole(path: Path, data: bytes, mode: int = 0o644, *, check: Callable[[
     _write(path, data, mode, replace)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it, in as many goes as the kernel wants. Raises OSError; then any part may be written."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
 def aside(folder: Path) -> Path:
     """Return a new name in `folder` for a file that is about to be removed."""
     return folder / f".{secrets.token_hex(8)}{ASIDE}"
@@ -179,9 +186,7 @@ def _write(path: Path, data: bytes, mode: int, publish: Callable[[Path, Path], N
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
+            write_all(descriptor, data)
             os.fchmod(descriptor, mode)
             os.fsync(descriptor)
         finally:

@@ -39,6 +39,11 @@ def from_iso(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
+def from_iso_or_none(text: str | None) -> datetime | None:
+    """Return what `from_iso` does, None for None."""
+    return None if text is None else from_iso(text)
+
+
 def on_the_calendar(seconds: float) -> datetime:
     """Return a file's time, or what is nearest to it: anybody can give a file one that no calendar has."""
     return datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from admin_ui.errors import ValidationError
-from admin_ui.model import FAILURES, STATUSES, JobResult, from_iso, iso
+from admin_ui.model import FAILURES, STATUSES, JobResult, from_iso, from_iso_or_none, iso
 
 FAILED = "failed"
 """As a status to look for: any of FAILURES."""
@@ -435,8 +435,8 @@ def _result(requested_by: str | None, document: str, stdout: str, stderr: str) -
         trigger=entry["trigger"],
         attempt=entry["attempt"],
         first_run_id=entry["first_run_id"],
-        scheduled_time=_instant(entry["scheduled_time"]),
-        retry_at=_instant(entry["retry_at"]),
+        scheduled_time=from_iso_or_none(entry["scheduled_time"]),
+        retry_at=from_iso_or_none(entry["retry_at"]),
         request_id=entry["request_id"],
         requested_by=requested_by,
         signal=entry["signal"],
@@ -464,8 +464,8 @@ def _row(columns: tuple[Any, ...]) -> HistoryRow:
         failed=bool(failed),
         at=from_iso(at),
         trigger=trigger,
-        scheduled_time=_instant(entry.get("scheduled_time")),
-        end_time=_instant(ended),
+        scheduled_time=from_iso_or_none(entry.get("scheduled_time")),
+        end_time=from_iso_or_none(ended),
         duration_seconds=duration,
         exit_code=entry.get("exit_code"),
         signal=entry.get("signal"),
@@ -474,12 +474,12 @@ def _row(columns: tuple[Any, ...]) -> HistoryRow:
         cause=cause,
         request_id=request_id,
         requested_by=requested_by,
-        first_scheduled_time=_instant(entry.get("first_scheduled_time")),
+        first_scheduled_time=from_iso_or_none(entry.get("first_scheduled_time")),
         count=entry.get("count", 1),
         stdout_bytes=entry.get("stdout_bytes", 0),
         stderr_bytes=entry.get("stderr_bytes", 0),
         cpu_seconds=entry.get("cpu_seconds"),
-        retry_at=_instant(entry.get("retry_at")),
+        retry_at=from_iso_or_none(entry.get("retry_at")),
     )
 
 
@@ -501,7 +501,3 @@ def _number(text: str) -> int:
     if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
         raise ValidationError({"before": "this is no place in the history"})
     return int(text)
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else from_iso(text)

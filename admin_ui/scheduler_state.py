@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from admin_ui.entries import Entry
-from admin_ui.model import from_iso
+from admin_ui.model import from_iso, from_iso_or_none
 
 SILENT_AFTER = timedelta(seconds=90)  # three heartbeats
 
@@ -91,7 +91,7 @@ def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
 def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: datetime | None) -> SchedulerState:
     """Return what is known of the scheduler; `heartbeat` is the time of logs/.heartbeat, if there is one."""
     facts: dict[str, str | None] = dict(connection.execute("SELECT name, value FROM facts").fetchall())
-    seen = [each for each in (_instant(facts.get("last_seen")), heartbeat) if each is not None]
+    seen = [each for each in (from_iso_or_none(facts.get("last_seen")), heartbeat) if each is not None]
     # The clock may have been ahead. By a little, and the next heartbeat comes soon; by more, it says nothing of now.
     believed = [each for each in seen if each - now <= SILENT_AFTER]
     status = facts.get("phase") or "unknown"
@@ -124,7 +124,3 @@ def _keep_newest_errors(connection: sqlite3.Connection, count: int) -> None:
         "DELETE FROM config_errors WHERE file NOT IN (SELECT file FROM config_errors ORDER BY seq DESC LIMIT ?)",
         (count,),
     )
-
-
-def _instant(text: str | None) -> datetime | None:
-    return None if text is None else from_iso(text)

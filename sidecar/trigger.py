@@ -18,11 +18,11 @@ from zoneinfo import ZoneInfo
 from sidecar import health, journal
 from sidecar.clock import Clock, from_iso
 from sidecar.config import is_job_name
-from sidecar.definitions import invalid_files, read_definitions
+from sidecar.definitions import invalid_files, read_definitions, unknown
 from sidecar.errors import UnknownJob
 from sidecar.exit_codes import EX_FAILED, EX_INTERRUPTED, EX_OK
 from sidecar.history import Follower
-from sidecar.human import clean, clean_output, did_you_mean, show_length, show_second
+from sidecar.human import clean, clean_output, show_length, show_second
 from sidecar.model import Action, Status
 from sidecar.output import DIRECTORY, STREAMS
 from sidecar.policy import retry_id
@@ -85,7 +85,7 @@ def _refusal(settings: Settings, job_name: str) -> str | None:
         return None if definition.config.enabled else f"{job_name} is disabled: {definition.file} has enabled: false"
     invalid = invalid_files(settings, catalog, job_name)
     if not invalid or not is_job_name(job_name):
-        raise UnknownJob(clean(f"no job is called {job_name}") + did_you_mean(job_name, catalog.jobs))
+        raise UnknownJob(unknown(job_name, catalog, {}))
     file, problems = next(iter(invalid.items()))
     _tell(f"{file} is invalid ({problems[0]}); a running scheduler may still have its last good version")
     return None

@@ -17,7 +17,7 @@ from admin_ui.page import charts, history_filter, history_rows
 from admin_ui.page.address import Address
 from admin_ui.page.history_filter import FIELDS, PRESETS, Question
 from admin_ui.page.history_rows import Known
-from admin_ui.page.markup import NOTHING, Html, html, join, moment
+from admin_ui.page.markup import NOTHING, Html, html, join, moment, trouble_html
 from admin_ui.page.timeline import MOST_BARS, begun_before, timeline
 from admin_ui.page.views import AT_ONCE, Shown, Tools, area
 from admin_ui.queries import HistoryRow, Page
@@ -88,7 +88,7 @@ class HistoryView:
         try:
             plots, rows = self._found(address, asked, now)
         except AdminError as error:
-            plots, rows = NOTHING, html('<p class="trouble" role="alert">{}</p>', error)
+            plots, rows = NOTHING, trouble_html(error)
         return Shown([_above(address), *wrong, plots, rows])
 
     def viewed(self, address: Address) -> tuple[str, str | None]:

@@ -34,6 +34,11 @@ def join(parts: Iterable[Any], between: str = "") -> Html:
     return Html(between).join(parts)
 
 
+def trouble_html(text: Any) -> Html:
+    """Return a paragraph that says what went wrong; screen readers read it at once."""
+    return html('<p class="trouble" role="alert">{}</p>', text)
+
+
 def breakable(name: str) -> Html:
     """Return a name that breaks after an underscore, as browsers break one after a hyphen."""
     return join(name.split("_"), "_<wbr>")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from admin_ui.errors import ValidationError
 from admin_ui.output import STREAMS, Hits, Line, Output
 from admin_ui.page.address import Address
-from admin_ui.page.markup import NOTHING, Html, html, join
+from admin_ui.page.markup import NOTHING, Html, html, join, trouble_html
 
 LINES = 1000
 """Lines at once."""
@@ -268,7 +268,7 @@ def _found(output: Output, stream: str, address: Address, download: str) -> Pane
     try:
         hits = output.search(find, MOST_HITS, regex=regex)
     except ValidationError as problem:
-        error = html('<p class="trouble" role="alert">{}</p>', "; ".join(problem.errors.values()))
+        error = trouble_html("; ".join(problem.errors.values()))
     else:
         groups = _groups(output, hits.lines)
         draw = _Lines(address, stream).draw

@@ -23,7 +23,7 @@ from admin_ui.page.history import HistoryView
 from admin_ui.page.jobs import JobsView, jobs_html, viewed
 from admin_ui.page.logs import LogsView
 from admin_ui.page.looks import Looks
-from admin_ui.page.markup import NOTHING, Html, html, join
+from admin_ui.page.markup import NOTHING, Html, html, join, trouble_html
 from admin_ui.page.views import AT_ONCE, Shown, Tools, View, area
 
 LABEL = "Job Management"
@@ -66,7 +66,7 @@ def first_view(
         try:
             table = join([NOTHING if told else _not_told(), jobs_html(service, audit, address)])
         except AdminError as error:
-            table = _trouble(str(error))
+            table = trouble_html(error)
     return html('<div id="jobs-first">{}<main>{}</main></div>', header(user, address, account), table)
 
 
@@ -157,7 +157,7 @@ class _Section:
         try:
             opened = list(view.open(user, address))
         except AdminError as error:
-            opened, trouble = [gr.skip()] * len(view.opened), _trouble(str(error))
+            opened, trouble = [gr.skip()] * len(view.opened), trouble_html(error)
         # Where no refresh writes over it, the script finds what was opened last.
         mark = html('<span data-opened="{}" data-at="{}"></span>', text, iso(datetime.now(UTC)))
         head = header(user, address, self._account) + mark
@@ -172,7 +172,7 @@ class _Section:
                 trouble = join([trouble, of_the_scheduler(self._service.overview())])
         except AdminError as error:
             shown = Shown([gr.skip()] * len(view.live))
-            trouble = trouble or _trouble(str(error))
+            trouble = trouble or trouble_html(error)
         news = {f"{view.name}{number}": _digest(value) for number, value in enumerate(shown.values)}
         fresh = [
             gr.skip() if seen.get(name) == digest else value
@@ -189,8 +189,4 @@ def _digest(value: Any) -> str:
 
 
 def _not_told() -> Html:
-    return _trouble("This was not written to the audit log: it cannot be written.")
-
-
-def _trouble(text: str) -> Html:
-    return html('<p class="trouble" role="alert">{}</p>', text)
+    return trouble_html("This was not written to the audit log: it cannot be written.")

@@ -104,7 +104,7 @@ def test_half_a_line_is_cut_back_when_the_disk_fills_up(log, tmp_path, monkeypat
     before = (tmp_path / "audit.log").read_bytes()
     write = os.write
     with monkeypatch.context() as patch:
-        patch.setattr(audit, "_write_all", lambda descriptor, data: failing(write(descriptor, data[:10])))
+        patch.setattr(audit, "write_all", lambda descriptor, data: failing(write(descriptor, data[:10])))
         assert not log.viewed(ANNA, "view_jobs", None)
 
     assert (tmp_path / "audit.log").read_bytes() == before
