@@ -351,8 +351,8 @@ class JobManagementService:
         answer = self.history.wait_for(lambda: self._answer(request), ANSWER_SECONDS)
         if answer is None:
             raise SchedulerSilent(
-                f"no answer of the scheduler was seen within {ANSWER_SECONDS:g} s; the request stays and counts if the"
-                " scheduler takes it up within SCHEDULER_TRIGGER_MAX_AGE_SECONDS"
+                f"no answer from the scheduler within {ANSWER_SECONDS:g} s;"
+                " the request stays, and may still be carried out"
             )
         if not answer.accepted:
             raise RequestRejected(answer.reason, answer.detail)

@@ -26,6 +26,7 @@ ACTIONS: Mapping[str, tuple[str, Literal["primary", "secondary", "stop"]]] = {  
     "disable": ("Disable", "secondary"),
     "delete": ("Delete", "stop"),
 }
+OF_ALL_JOBS = ("pause", "resume")
 Handler = Callable[[User, str], list[Any]]
 
 
@@ -88,7 +89,7 @@ class Actions:
 
     def _connect(self, name: str, function: Handler, outputs: Sequence[Any] = ()) -> Any:
         asked = self._buttons[name].click(
-            self._tools.handlers.acting(function, outputs=len(outputs)),
+            self._tools.handlers.acting(function, len(outputs), of_a_job=name not in OF_ALL_JOBS),
             [self._tools.go],
             [self._tools.said, *outputs],
             js=f"() => jobs.act('{name}')",
@@ -138,7 +139,8 @@ class Actions:
             raise ValidationError({"": "say which version of the file is to be deleted"})
         with self._tools.audit.change(user, "delete_job", job_name, {"sha256": sha256}):
             deleted = self._tools.service.delete_job(job_name, expected_sha256=sha256)
-        return [said(f"{job_name} is deleted: {deleted.file} is gone, its history stays"), link("jobs")]
+        rest = address.link(job="", confirmed="", sha256="", runs="")
+        return [said(f"{job_name} is deleted: {deleted.file} is gone, its history stays"), rest]
 
     def _pause(self, user: User, text: str) -> list[Any]:
         with self._tools.audit.change(user, "pause", None):

@@ -12,6 +12,7 @@ import gradio as gr
 from admin_ui.audit import AuditLog
 from admin_ui.auth import User, get_user_from_request, require_role
 from admin_ui.errors import AdminError, NotAuthorized
+from admin_ui.page.address import parse
 from admin_ui.page.markup import NOTHING, Html, html
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,16 @@ class Handlers:
         handler.__name__ = function.__name__
         return handler
 
-    def acting(self, function: Callable[..., list[Any]], outputs: int) -> Callable[..., Any]:
+    def acting(self, function: Callable[..., list[Any]], outputs: int, *, of_a_job: bool = False) -> Callable[..., Any]:
         """Return the handler of a function that does something: its first value is the message that says what.
 
-        What goes wrong is that message, and the other `outputs` stay as they are.
+        What goes wrong is that message, and the other `outputs` stay as they are. With `of_a_job`, the first input is
+        an address whose `confirmed` is the job, which the message begins with: who asked may be elsewhere by now.
         """
+
+        def wrong(text: str, values: tuple[Any, ...]) -> Html:
+            job_name = parse(values[0]).get("confirmed") if of_a_job else ""
+            return said(f"{job_name}: {text}" if job_name else text, good=False)
 
         def results(request: gr.Request, *values: Any) -> list[Any]:
             unchanged = [gr.skip() for _ in range(outputs)]
@@ -55,9 +61,9 @@ class Handlers:
             except NotAuthorized as error:
                 return [said(f"403: {error}", good=False), *unchanged]
             except AdminError as error:
-                return [said(str(error), good=False), *unchanged]
+                return [wrong(str(error), values), *unchanged]
             except Exception:
-                return [said(_unforeseen(function), good=False), *unchanged]
+                return [wrong(_unforeseen(function), values), *unchanged]
 
         def handler(request: gr.Request, *values: Any) -> Any:
             made = results(request, *values)

@@ -17,7 +17,7 @@ from admin_ui.output import STREAMS
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.handlers import said
 from admin_ui.page.job_log import entries_html, runs_html
-from admin_ui.page.markup import NOTHING, Html, html
+from admin_ui.page.markup import NOTHING, Html, html, trouble_html
 from admin_ui.page.result import asked, cancelled_by
 from admin_ui.page.run_head import Run, head, nothing_printed, streams, unknown
 from admin_ui.page.run_output import Panel, length, panel
@@ -69,7 +69,8 @@ class LogsView:
         handlers, go, told = self._tools.handlers, self._tools.go, self._tools.said
         find.input(None, [find], js="(find) => jobs.logs.search(find)", **AT_ONCE)
         waits = {**QUIET, "concurrency_limit": ASKERS}
-        cancelling, triggering = handlers.acting(self._cancel_run, 0), handlers.acting(self._trigger_job, 1)
+        cancelling = handlers.acting(self._cancel_run, 0, of_a_job=True)
+        triggering = handlers.acting(self._trigger_job, 1, of_a_job=True)
         cancel.click(cancelling, [go], [told], js="() => jobs.logs.askToCancel()", **waits)
         again.click(triggering, [go], [told, go], js="() => jobs.logs.askToRun()", **waits)
 
@@ -184,7 +185,7 @@ class LogsView:
                 return runs_html(page.rows, find) + _stopped(page.complete)
             found = self._service.find_job_logs(job, NEWEST, search=find or None, status=status)
         except ValidationError as error:
-            return _trouble(error)
+            return trouble_html(error)
         drawn, count = entries_html(found.entries, find, self._zone(job), self._is_confirmed)
         query = urlencode({name: text for name, text in (("search", find), ("status", status)) if text})
         download = html('<a class="load" href="download/log/{}.jsonl?{}">Download log</a>', job, query)
@@ -212,7 +213,3 @@ def _stopped(complete: bool) -> Html:
         if complete
         else html('<p class="notice">The search ran out of time: older runs were not looked at.</p>')
     )
-
-
-def _trouble(error: AdminError) -> Html:
-    return html('<p class="trouble" role="alert">{}</p>', error)

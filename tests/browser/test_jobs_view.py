@@ -370,7 +370,7 @@ def test_a_refused_run_says_why_and_is_audited_as_failed(scheduler, admin, visit
     expect(page.locator("dialog")).to_be_visible()
     scheduler.job("refuse-me", "true", enabled=False)
     agree(page, "Run now")
-    expect(page.locator("#jobs-said")).to_contain_text("the scheduler refused it (disabled)")
+    expect(page.locator("#jobs-said")).to_contain_text("refuse-me: the scheduler refused it (disabled)")
     page.locator("#jobs-said").get_by_role("button", name="Close").press("Enter")
     expect(page.locator("#jobs-said .said")).to_be_hidden()
     assert "view=jobs" in page.url

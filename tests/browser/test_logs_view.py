@@ -320,6 +320,16 @@ def test_run_again_leads_to_the_new_run_which_says_who_asked(visit, scheduler):
     expect(page.locator("#jobs-logs-head .run")).to_have_attribute("data-run", first)
 
 
+def test_a_refused_run_again_names_its_job_and_stays_at_the_run(visit, scheduler):
+    first = start(scheduler, "not-again", "true", "job_complete")
+    scheduler.job("not-again", "true", enabled=False)
+    page = visit().open(f"/?view=logs&run={first}")
+    page.click("#jobs-logs-again")
+    page.locator("dialog").get_by_text("Run now").click()
+    expect(page.locator("#jobs-said")).to_contain_text("not-again: the scheduler refused it (disabled)")
+    assert first in page.url
+
+
 @pytest.mark.parametrize("viewport", [{"width": 844, "height": 390}, {"width": 1280, "height": 300}])
 def test_a_low_window_still_has_room_for_some_lines(visit, scheduler, viewport):
     page = visit(viewport=viewport).open(f"/?view=logs&run={run_of(scheduler, 'import-orders')}")

@@ -93,7 +93,7 @@ jobs.logs = (() => {
     const { job, run: id } = run().dataset; // the one that the question names, whatever is shown when it is answered
     if (!(await jobs.ask(title, text, word, danger))) throw new Error("cancelled");
     jobs.asked(job, jobs.byId(button));
-    return [`?view=logs&run=${id}`];
+    return [`?view=logs&run=${id}&confirmed=${job}`];
   };
   const askToCancel = () => {
     const { job, run: id } = run().dataset;

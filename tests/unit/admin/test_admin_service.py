@@ -220,7 +220,7 @@ def test_a_scheduler_that_does_not_answer_is_an_error_of_its_own(service, root, 
     monkeypatch.setattr(job_management_service, "ANSWER_SECONDS", 0.1)
     service.create_job(CONFIG)
 
-    with pytest.raises(SchedulerSilent, match=r"the request stays .* within SCHEDULER_TRIGGER_MAX_AGE_SECONDS"):
+    with pytest.raises(SchedulerSilent, match="the request stays, and may still be carried out"):
         service.trigger_job("job")
 
     assert len(list((root / "jobs" / "triggers").iterdir())) == 1

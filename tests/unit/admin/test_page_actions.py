@@ -37,6 +37,16 @@ def cancel(tmp_path, job_name: str) -> list[str]:
     return cancelled
 
 
+def test_who_deletes_one_job_after_another_keeps_the_filter(tmp_path):
+    service = SimpleNamespace(delete_job=lambda name, **version: SimpleNamespace(file=f"{name}.json"))
+    tools = SimpleNamespace(service=service, audit=AuditLog(tmp_path))
+    address = "?view=jobs&state=disabled&job=backup&confirmed=backup&sha256=ab&runs="
+
+    _, to = Actions(cast(Tools, tools))._delete_job(ANNA, address)
+
+    assert to == "?view=jobs&state=disabled"
+
+
 def test_the_run_that_the_question_was_about_is_cancelled(tmp_path):
     assert cancel(tmp_path, "backup") == [RUN]
 

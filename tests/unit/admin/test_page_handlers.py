@@ -37,3 +37,13 @@ def test_an_error_is_the_message_and_all_other_outputs_stay(acting, outputs):
 
     assert "the disk is full" in message
     assert others == [gr.skip()] * outputs
+
+
+@pytest.mark.parametrize("query", ["?view=jobs&job=next&confirmed=backup", "?view=logs&run=r1&confirmed=backup"])
+def test_an_error_names_the_job_that_was_asked_about_whatever_is_selected_by_now(acting, query):
+    def fails(user: User, text: str) -> list[Any]:
+        raise StorageError("the disk is full")
+
+    message = acting(fails, outputs=0, of_a_job=True)(gr.Request(), query)
+
+    assert ">backup: the disk is full<" in message
