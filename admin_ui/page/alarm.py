@@ -119,7 +119,7 @@ def _not_loaded(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
         if not (row.loaded or row.refused)
         and (row.file and row.file.modified and overview.now - row.file.modified > TAKEN_UP_WITHIN)
     ]
-    named = [html('<a href="{}">{}</a>', link("jobs", job=row.name), row.label) for row in old[:MOST_NAMED]]
+    named = [html('<a href="{}">{}</a>', _to_row(row.name, row.label), row.label) for row in old[:MOST_NAMED]]
     if old and overview.scheduler.status == "alive":
         yield _line("warn", html("{}: saved, but the scheduler has not loaded it", _listed(named, len(old), "")))
 
@@ -127,7 +127,7 @@ def _not_loaded(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
 def _unanswered(overview: Overview, is_confirmed: Confirmed) -> Iterable[Html]:
     old = [each for each in overview.unanswered if overview.now - each.at > TAKEN_UP_WITHIN]
     named = [
-        html('<a href="{}">{}</a> ({})', link("jobs", job=name), name, wanted(each, is_confirmed))
+        html('<a href="{}">{}</a> ({})', _to_row(name, name), name, wanted(each, is_confirmed))
         for each in old[:MOST_NAMED]
         for name in [each.request.job_name]
     ]
@@ -139,7 +139,7 @@ def _unanswered(overview: Overview, is_confirmed: Confirmed) -> Iterable[Html]:
 def _changed(rows: Sequence[JobRow]) -> Iterable[Html]:
     changed = sorted((row for row in rows if row.changed), key=lambda row: str(row.changed), reverse=True)
     named = [
-        html('<a href="{}">{}</a> {}', link("jobs", job=row.name), row.label, moment(row.changed))
+        html('<a href="{}">{}</a> {}', _to_row(row.name, row.label), row.label, moment(row.changed))
         for row in changed[:2]
         if row.changed
     ]
@@ -150,6 +150,11 @@ def _changed(rows: Sequence[JobRow]) -> Iterable[Html]:
 
 def _to_run(row: JobRow, run_id: str | None) -> Html:
     return html('<a href="{}">{}</a>', link("logs", run=run_id or ""), row.label)
+
+
+def _to_row(job_name: str, label: str) -> str:
+    """Return the link to a row, which may be on another page of the list."""
+    return link("jobs", job=job_name, find=label)
 
 
 def _to_file(row: JobRow) -> str:

@@ -60,12 +60,12 @@ def _line(file: JobFile, kind: str, word: str, more: Html) -> Html:
     saved = html(", saved {}", moment(file.modified)) if file.modified else NOTHING
     return html(
         '<p class="file-state"><span class="state {}"><span class="icon {}"></span>{}</span> <span>{}</span>'
-        '<span class="dim"><code>jobs/{}</code>{}</span><a href="{}">All of this job</a></p>',
+        '<span class="dim"><code>jobs/{}</code>{}</span><a href="{}">Show in the list</a></p>',
         "busy" if kind == "wait" else kind,
         kind,
         word,
         more,
         file.file,
         saved,
-        link("jobs", job=file.name),
+        link("jobs", job=file.name, find=file.name),
     )

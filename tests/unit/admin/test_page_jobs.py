@@ -13,7 +13,7 @@ import pytest
 from admin_ui.job_files import JobFile
 from admin_ui.model import FAILURES, JobConfig
 from admin_ui.overview import Overview, Upcoming, refusals
-from admin_ui.page.address import Address
+from admin_ui.page.address import Address, parse
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
 from admin_ui.page.job_table import ROWS_A_PAGE, chips, table
@@ -413,6 +413,16 @@ def test_a_deploy_that_changes_all_files_names_the_newest_two_and_counts_the_oth
 
     assert re.sub(" 2026[^,]*? UTC", "", text(told)) == "Changed outside this page: job-29 , job-28 and 28 more"
     assert 'href="?view=jobs&amp;state=changed"' in told
+
+
+def test_the_alarms_link_to_one_job_leads_to_its_row_among_hundreds():
+    files = [job(f"job-{number}") for number in range(300)]
+    overview = seen(*files, changed_outside={"job-299": ago(60)})
+    rows = job_rows(overview, {})
+    (to,) = re.findall(r'href="([^"]*job=[^"]*)"', alarm(overview, rows))
+    where = parse(html.unescape(to))
+
+    assert order(table(chosen(rows, where), where, overview)) == ["job-299"]
 
 
 @pytest.mark.parametrize(
