@@ -18,7 +18,7 @@ PRESETS = (
     ("Monthly", "0 4 1 * *"),
 )
 EXAMPLES = Html(
-    '<p class="dim">Minute, hour, day of month, month, day of week: <code>30 2 * * *</code> is 02:30 every day, '
+    '<p class="dim">For example, <code>30 2 * * *</code> is 02:30 every day, '
     "<code>*/15 8-18 * * mon-fri</code> every 15 minutes from 8 to 18 on working days.</p>"
 )
 

@@ -111,7 +111,7 @@ def _facts(run: Run) -> list[tuple[str, Html | str]]:
         ("Running for", _elapsed(run) if row.status == "running" else NOTHING),
         ("Took", duration(row.duration_seconds) if started else NOTHING),
         ("Usually", duration(usual) if usual is not None else NOTHING),
-        ("Why", run.asked),
+        ("Trigger", run.asked),
         ("Attempt", str(row.attempt) if (row.attempt or 1) > 1 else NOTHING),
         ("Next attempt", moment(row.retry_at) if row.retry_at else NOTHING),
         ("Run", html('<span class="mono">{}</span>', row.run_id)),
