@@ -21,6 +21,7 @@ MOST_DAYS = 36_500
 DAYS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")  # RFC 9110, token
 COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+PLAIN_NAME = re.compile(r"(?![0-9]+\Z|0x)[a-z0-9_-]+\Z")  # of a container, or localhost; 167772161 is 10.0.0.1
 ROOT_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*\Z")
 
 SHARED_SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
@@ -202,7 +203,7 @@ def _identity_header(text: str) -> str:
 def _url(text: str) -> str:
     url = urlsplit(text)
     host = url.hostname or ""
-    inside = "." not in host or host == "127.0.0.1"  # a container's name, localhost, [::1]
+    inside = host in ("127.0.0.1", "::1") or PLAIN_NAME.match(host)
     if not host or url.username or not (url.scheme == "https" or (url.scheme == "http" and inside)):
         raise ValueError("expected an https:// address (http:// only for this host or a container's plain name)")
     return text

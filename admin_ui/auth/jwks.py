@@ -73,7 +73,7 @@ class KeySet:
         try:
             self._keys = _parsed(await asyncio.to_thread(self._fetch, self._url))
             self._fetched_at = now
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError, RecursionError) as error:
             log.warning("the keys at ADMIN_JWT_JWKS_URL cannot be read: %s", error)
 
 
@@ -90,7 +90,7 @@ def _parsed(data: bytes) -> list[jwt.PyJWK]:
         for algorithm in _algorithms(entry) if usable else ():
             try:
                 keys.append(jwt.PyJWK(entry, algorithm=algorithm))
-            except (jwt.PyJWTError, ValueError, TypeError):
+            except (jwt.PyJWTError, ValueError, TypeError, NotImplementedError):
                 continue  # of a kind that we do not know; a token that needs it is refused
     return keys
 

@@ -335,12 +335,13 @@ def test_a_key_of_another_use_or_kind_is_not_used(application, by_address, ec_ke
     application.extra = [
         own | {"kid": "enc", "use": "enc"},
         own | {"kid": "alg", "alg": "ES384"},
+        own | {"kid": "none", "alg": "none"},
         {"kty": "oct", "kid": "oct", "k": oct_key, "alg": "ES256"},
         {"kty": "EC", "kid": "broken", "alg": "ES256"},
         "no key",
         None,
     ]
-    for kid in ("enc", "alg", "oct", "broken"):
+    for kid in ("enc", "alg", "none", "oct", "broken"):
         with pytest.raises(NotBelieved):
             user(signed(ec_key, "ES256", {"kid": kid}), by_address)
 
@@ -354,7 +355,8 @@ def test_a_shared_secret_in_the_open_is_no_key():
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"[]", b"{}", b'{"keys": 1}', b"<html>", b"\xff", b'{"keys": [' + b"1," * 200 + b"1]}"]
+    "answer",
+    [b"", b"[]", b"{}", b'{"keys": 1}', b"<html>", b"\xff", b'{"keys": [' + b"1," * 200 + b"1]}", b"[" * 100_000],
 )
 def test_an_answer_that_is_no_key_set_counts_as_none(answer, ec_key):
     keys = KeySet("https://app/jwks", fetch=lambda url: answer)
