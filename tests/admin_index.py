@@ -10,6 +10,8 @@ from admin_ui.queries import Filter
 from admin_ui.scheduler_state import scheduler_state
 from tests.admin_lines import NOON, accepted, line
 
+DAY = 86_400
+
 
 def page(history: History, **which) -> list[str | None]:
     with history.database.read() as connection:
@@ -39,6 +41,3 @@ def heartbeat(seconds: float):
 
 def rejected(request_id: str):
     return accepted(request_id, "r9") | {"event": "trigger_rejected", "reason": "disabled", "detail": ""}
-
-
-DAY = 86_400

@@ -9,7 +9,8 @@ import pytest
 
 from admin_ui import queries
 from admin_ui.errors import StorageError
-from admin_ui.history import APPLY, History, _started
+from admin_ui.history import History
+from admin_ui.journal_rows import APPLY, _started
 from admin_ui.page.job_log import entries_html
 from admin_ui.queries import Filter
 from tests import admin_lines as lines
