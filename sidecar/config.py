@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ class ConfigLoader:
     """Reads the definitions below one directory. Keeps nothing: each call reads the files again.
 
     `default_timezone` is that of jobs which name none. `on_error(file, message)` hears of each file
-    that `load_all_jobs` skips.
+    that `load_all_jobs` skips; without it, the standard library's `logging` does.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class ConfigLoader:
         self.jobs_directory = Path(jobs_directory)
         self._prefix = os.path.join(jobs_directory, "")
         self._default_timezone = default_timezone
-        self._on_error = on_error or (lambda file, message: None)
+        self._on_error = on_error or _log
 
     def load_all_jobs(self) -> list[JobConfig]:
         """Return the valid definitions in file-name order; the first of several with one name counts.
@@ -149,6 +150,10 @@ class ConfigLoader:
             except ScheduleError as error:
                 problems.add("schedule", "", str(error))
         return values
+
+
+def _log(file: str, message: str) -> None:
+    logging.getLogger(__name__).error("%s: %s", file, message)
 
 
 def digest(data: bytes) -> str:

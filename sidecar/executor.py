@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from types import MappingProxyType
 
 from sidecar.clock import Clock
 from sidecar.errors import StartError
+from sidecar.local import LocalTarget
 from sidecar.model import JobConfig, JobResult, Run, Status, Trigger
 from sidecar.output import Outputs
 from sidecar.policy import MOST_AHEAD, new_run_id
 from sidecar.proc import RUN_ID_VARIABLE
+from sidecar.settings import from_environment
 from sidecar.streams import Stream, Streams
 from sidecar.targets import Exit, Launch, Process, Target
 
@@ -45,13 +48,25 @@ class Going:
 
 
 class JobExecutor:
-    """Runs jobs, each as a coroutine that returns how it ended, and ends them when asked to."""
+    """Runs jobs, each as a coroutine that returns how it ended, and ends them when asked to.
 
-    def __init__(self, target: Target, outputs: Outputs, clock: Clock, environment: Mapping[str, str]) -> None:
-        self._target = target
+    By itself, commands run beside this process and see its environment, and output goes where the settings say.
+    """
+
+    def __init__(
+        self,
+        target: Target | None = None,
+        outputs: Outputs | None = None,
+        clock: Clock | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        if outputs is None:
+            settings = from_environment()
+            outputs = Outputs(settings.logs_dir, settings.inline_output_bytes)
+        self._target = target or LocalTarget()
         self._outputs = outputs
-        self._clock = clock
-        self._environment = dict(environment)
+        self._clock = clock or Clock()
+        self._environment = dict(os.environ if environment is None else environment)
         self._going: dict[str, Going] = {}
         self._prepared: dict[str, Streams] = {}
         self._checker: asyncio.TimerHandle | None = None
@@ -74,14 +89,17 @@ class JobExecutor:
             streams.close()
 
     async def execute(self, job_config: JobConfig, run: Run | None = None) -> JobResult:
-        """Run the job's command and return how it ended; without `run`, as a manual run of this moment.
+        """Run the job's command and return how it ended; without `run`, as a manual run of this moment, of which no
+        output file is left that the result does not name.
 
         Never raises because of the command: what cannot be started is a failure with code 126 or 127. If the
         task is cancelled, the processes are killed first.
         """
         now = self._clock.now()
         if run is None:
-            run = manual_run(job_config, now)
+            result = await self.execute(job_config, manual_run(job_config, now))
+            self._outputs.discard(self._outputs.settle(result))
+            return result
         going = Going(
             run,
             now,

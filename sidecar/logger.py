@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
@@ -12,13 +13,14 @@ from typing import Any
 
 import structlog
 
+from sidecar import __version__
 from sidecar.clock import Clock, iso
 from sidecar.console import Console
 from sidecar.journal import JOURNAL, MAIN_LOG
 from sidecar.ledger import Ledger, run_document
 from sidecar.linefile import HEADS_A_FILE, LineFile
 from sidecar.model import STEERING, JobResult, Run, Trigger
-from sidecar.policy import LONGEST_LEAD
+from sidecar.policy import LONGEST_LEAD, new_run_id
 
 OUTPUT_FIELDS = ("stdout", "stderr")
 
@@ -136,9 +138,17 @@ class JobLogger:
         """Write one line to the main log; never raises because of the disk."""
         getattr(self._main, level)(timestamp=iso(self.clock.now()), event=event, component=component, **fields)
 
-    def log_startup(self, num_jobs: int, **fields: Any) -> None:
-        """Log that the scheduler runs with so many jobs."""
-        self.event("scheduler_started", jobs=num_jobs, **fields)
+    def log_startup(self, num_jobs: int, *, timezone: str = "UTC", config_errors: int = 0) -> None:
+        """Log that this process schedules so many jobs, those without a zone in `timezone`; as many files as
+        `config_errors` are not in force."""
+        self.event(
+            "scheduler_started",
+            version=__version__,
+            pid=os.getpid(),
+            timezone=timezone,
+            jobs=num_jobs,
+            config_errors=config_errors,
+        )
 
     def log_shutdown(self, reason: str = "") -> None:
         """Log that the scheduler has stopped."""
@@ -171,23 +181,33 @@ class JobLogger:
     # Runs, in the journal
 
     def log_job_start(self, job_name: str, run: Run | None = None) -> None:
-        """Record that a run begins now, or in a moment (`policy.lead`); `run` says which (without it, a manual one)."""
+        """Record that a run begins now, or in a moment (`policy.lead`); `run` says which.
+
+        Without it, it is a manual one, and the line is written before this returns.
+        """
         now = self.clock.now()
+        alone = run is None
         if run is None:
-            run_id = f"{now:%Y%m%dT%H%M%S%f}"
+            run_id = new_run_id(now)
             run = Run(run_id=run_id, job_name=job_name, trigger=Trigger.MANUAL, first_run_id=run_id, since=now)
         fields = run_document(run)
         del fields["since"]
         start_time = run.since if now < run.since <= now + LONGEST_LEAD else now
         self.record("job_start", component="executor", start_time=iso(start_time), **fields)
+        if alone:
+            self.commit()
 
     def log_job_complete(self, result: JobResult, run: Run | None = None, *, retry_at: datetime | None = None) -> None:
-        """Record how a run ended, with everything a reader of the history needs in one line."""
+        """Record how a run ended, with everything a reader of the history needs in one line.
+
+        Without `run`, it was a manual one, and the line is written before this returns.
+        """
+        run_id = result.run_id or new_run_id(result.start_time)
         self.record(
             "job_complete",
             level="info" if result.success else "error",
             component="executor",
-            run_id=result.run_id,
+            run_id=run_id,
             job_name=result.job_name,
             trigger=run.trigger if run else Trigger.MANUAL,
             scheduled_time=iso(run.scheduled_time) if run and run.scheduled_time else None,
@@ -195,7 +215,7 @@ class JobLogger:
             end_time=iso(result.end_time),
             duration_seconds=round(result.duration_seconds, 6),
             attempt=run.attempt if run else 1,
-            first_run_id=run.first_run_id if run else result.run_id,
+            first_run_id=run.first_run_id if run else run_id,
             request_id=run.request_id if run else None,
             exit_code=result.exit_code,
             signal=result.signal,
@@ -213,6 +233,8 @@ class JobLogger:
             max_rss_bytes=result.max_rss_bytes,
             retry_at=iso(retry_at) if retry_at else None,
         )
+        if run is None:
+            self.commit()
 
     # Lines
 

@@ -146,8 +146,9 @@ class Run:
 class JobResult:
     """How one run ended. Output is text, at most `SCHEDULER_INLINE_OUTPUT_BYTES` a stream.
 
-    `exit_code` is the exact code, 128+N for signal N, None for a run that ended before it started.
-    `stdout_file` and `stderr_file` are relative to the logs directory and None where the text is whole.
+    `exit_code` is the exact code, 128+N for signal N, None for a run that ended before it started. Left out, `status`
+    is `success` for the exit code 0 and else `failure`. `stdout_file` and `stderr_file` are relative to the logs
+    directory and None where the text is whole.
     """
 
     job_name: str
@@ -155,7 +156,7 @@ class JobResult:
     end_time: datetime
     duration_seconds: float
     exit_code: int | None
-    status: Status
+    status: Status = None  # type: ignore[assignment]  # for the caller only: it is always set
     stdout: str = ""
     stderr: str = ""
     run_id: str = ""
@@ -169,6 +170,10 @@ class JobResult:
     leftover_processes: int = 0
     cpu_seconds: float | None = None
     max_rss_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.status:
+            object.__setattr__(self, "status", Status.SUCCESS if self.exit_code == 0 else Status.FAILURE)
 
     @property
     def success(self) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sidecar import __version__, health
+from sidecar import health
 from sidecar.agenda import Agenda
 from sidecar.catalog import Catalog, Change, ChangeKind
 from sidecar.changes import log_change
@@ -25,7 +25,6 @@ from sidecar.exit_codes import EX_IOERR, EX_OK, EX_SOFTWARE, EX_TEMPFAIL
 from sidecar.family import FAMILY
 from sidecar.intake import Intake
 from sidecar.journal import JOURNAL, replay
-from sidecar.local import LocalTarget
 from sidecar.lock import Lock
 from sidecar.logger import JobLogger
 from sidecar.model import PAUSE
@@ -90,12 +89,7 @@ class JobScheduler:
         self.ledger = self.logger.ledger
         self.catalog = Catalog(ConfigLoader(jobs_directory, default_timezone=self.settings.timezone))
         self._outputs = Outputs(logs, self.settings.inline_output_bytes)
-        self.executor = JobExecutor(
-            target or LocalTarget(),
-            self._outputs,
-            self.clock,
-            os.environ if environment is None else environment,
-        )
+        self.executor = JobExecutor(target, self._outputs, self.clock, environment)
         self.runs = Runs(
             logger=self.logger,
             executor=self.executor,
@@ -275,8 +269,6 @@ class JobScheduler:
         self.runs.recover(self.agenda.unready)
         self.logger.log_startup(
             len(self.catalog.jobs),
-            version=__version__,
-            pid=os.getpid(),
             timezone=self.settings.timezone,
             config_errors=len(self.catalog.errors),
         )

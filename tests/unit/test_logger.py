@@ -6,11 +6,17 @@ import pytest
 
 from sidecar.clock import Clock
 from sidecar.logger import JobLogger
-from sidecar.model import JobResult, Status
+from sidecar.model import JobResult, Run, Status, Trigger
 
 
 def lines_of(text):
     return [json.loads(line) for line in text.splitlines()]
+
+
+def begin(logger, job_name):
+    """Record that a run begins, as the scheduler does: its line is written with the next commit."""
+    run = Run(run_id="r1", job_name=job_name, trigger=Trigger.MANUAL, first_run_id="r1", since=Clock().now())
+    logger.log_job_start(job_name, run)
 
 
 @pytest.mark.parametrize(("stdout", "stderr"), [("", ""), ("out\n", ""), ("", "err\n"), ("out\n", "err\n")])
@@ -38,13 +44,13 @@ def test_stdout_has_the_lines_of_the_journal_without_what_runs_printed(tmp_path,
 
 def test_stderr_has_each_line_that_waits_once_and_why_also_where_the_main_log_can_be_written(tmp_path, capfd, disk):
     logger = JobLogger(tmp_path)
-    logger.log_job_start("written")
+    begin(logger, "written")
     logger.commit()
     disk.full = True
     for job_name in ("first", "second"):
-        logger.log_job_start(job_name)
+        begin(logger, job_name)
     logger.commit()
-    logger.log_job_start("third")
+    begin(logger, "third")
     logger.commit()
     logger.close()
 
@@ -56,7 +62,7 @@ def test_stderr_has_each_line_that_waits_once_and_why_also_where_the_main_log_ca
 def test_stderr_has_what_cannot_be_written_as_the_log_is_closed(tmp_path, capfd, disk):
     logger = JobLogger(tmp_path)
     logger.open_journal()
-    logger.log_job_start("job")
+    begin(logger, "job")
     disk.full = True
     logger.close()
 
@@ -79,7 +85,7 @@ def test_a_journal_that_cannot_be_written_is_told_once_with_the_reason_and_once_
     logger = JobLogger(tmp_path)
     logger.open_journal()
     disk.full = True
-    logger.log_job_start("job")
+    begin(logger, "job")
     assert [logger.commit(), logger.commit()] == [False, False]
     disk.full = False
     assert logger.commit()
