@@ -20,6 +20,7 @@ from admin_ui.follow import LONGEST_LINE, Batch, Cursor, Follower
 from admin_ui.journal_rows import apply_checkpoint, apply_journal_entry, indexable
 from admin_ui.model import iso
 from admin_ui.scheduler_state import apply_main_entry
+from admin_ui.text_search import has_text
 
 T = TypeVar("T")
 LOG = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class History:
 
     def __init__(self, log_directory: str | Path, data_directory: str | Path, *, keep_days: float = 365) -> None:
         self._logs = Path(log_directory)
-        self.database = Database(Path(data_directory) / INDEX, {"has_text": (4, _has_text)})
+        self.database = Database(Path(data_directory) / INDEX, {"has_text": (4, has_text)})
         self.problem: str | None = None
         self.skipped_lines = 0
         self.changes: dict[str, int] = {}
@@ -319,8 +320,3 @@ def _is_of_a_line(error: Exception) -> bool:
     if isinstance(error, sqlite3.Error):
         return isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError | sqlite3.IntegrityError)
     return not isinstance(error, MemoryError | OSError)
-
-
-def _has_text(needle: str, *texts: str) -> bool:
-    """Return whether one of the texts has the needle, whatever the case (`needle` is casefolded)."""
-    return any(needle in text.casefold() for text in texts)

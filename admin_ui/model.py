@@ -25,6 +25,9 @@ STATUSES = ("success", "failure", "timeout", "cancelled", "interrupted", "output
 FAILURES = ("failure", "timeout", "interrupted", "output_limit")
 """Every end but `success` and `cancelled`, which somebody or a newer run wanted."""
 
+FAILED = "failed"
+"""As a status to look for: any of FAILURES."""
+
 
 def iso(instant: datetime) -> str:
     """Return an aware instant as the logs write it: ISO 8601, UTC, microseconds, `Z`."""

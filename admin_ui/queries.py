@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from admin_ui.errors import ValidationError
-from admin_ui.model import FAILURES, STATUSES, JobResult, from_iso, from_iso_or_none, iso
-
-FAILED = "failed"
-"""As a status to look for: any of FAILURES."""
+from admin_ui.model import FAILED, FAILURES, STATUSES, JobResult, from_iso, from_iso_or_none, iso
+from admin_ui.text_search import SEARCH_SECONDS, Hits
 
 RUN_STATUSES = ("queued", "running", "unknown", "skipped", "missed", *STATUSES)
-SHORTEST_INDEXED = 3  # characters: the index holds every sequence of three
-SEARCH_SECONDS = 1.0
-NEWEST_SEARCHED = 5000
-"""Of a shorter text than the index knows, so many of the newest lines are looked through."""
-
-LONGEST_SEARCH = 200
 RECENT_RESULTS = 20
 USUAL_RUNS = 100
 MOST_ACTIVE = 5000
@@ -204,7 +195,7 @@ def log_lines(
         numbers, complete = [seq for (seq,) in rows], True
     else:
         condition = " AND ".join(where)
-        hits = _Hits(connection, "lines.seq", condition, values, search, (job_name, status), seconds=seconds)
+        hits = Hits(connection, "lines.seq", condition, values, search, (job_name, status), seconds=seconds)
         numbers = [seq for (seq,), _ in zip(hits, range(limit + 1), strict=False)]
         complete = hits.complete
     return Lines(tuple(numbers[:limit]), complete and len(numbers) <= limit)
@@ -343,71 +334,12 @@ def _searched_page(connection: sqlite3.Connection, which: Filter, limit: int, be
     where.append("runs.line = lines.seq AND runs.run_id IS lines.run_id")
     joined = "lines JOIN runs ON runs.line = lines.seq"
     columns = f"lines.seq, {COLUMNS}"
-    hits = _Hits(
+    hits = Hits(
         connection, columns, " AND ".join(where), values, which.text or "", (which.job_name, which.status), joined
     )
     rows = [row for row, _ in zip(hits, range(limit + 1), strict=False)]
     more = str(rows[limit - 1][0]) if len(rows) > limit else None
     return Page(tuple(_row(row[1:]) for row in rows[:limit]), more, hits.complete)
-
-
-class _Hits:
-    """Rows of lines that hold a text, newest first. Stops, no longer `complete`, when its time is over.
-
-    `narrow` are the job and the status that `condition` asks for, if any: the index knows them as facts.
-    """
-
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        columns: str,
-        condition: str,
-        values: list[Any],
-        text: str,
-        narrow: tuple[str | None, str | None],
-        tables: str = "lines",
-        seconds: float = SEARCH_SECONDS,
-    ) -> None:
-        if len(text) > LONGEST_SEARCH or "\0" in text:
-            raise ValidationError({"search": f"write at most {LONGEST_SEARCH} characters, none of them NUL"})
-        self.complete = True
-        self._deadline = time.monotonic() + seconds
-        self._indexed = len(text) >= SHORTEST_INDEXED
-        verified = "has_text(?, lines.facts, lines.stdout, lines.stderr)"
-        if self._indexed:
-            match = " AND ".join([_phrase(text), *_facts(*narrow)])
-            source, values = f"texts CROSS JOIN {tables}", [match, *values]
-            condition = f"texts MATCH ? AND lines.seq = texts.rowid AND {condition}"
-            order = "texts.rowid"
-        else:
-            source, order = tables, "lines.seq"
-            condition = f"lines.facts <> '' AND {condition}"
-        self._rows = connection.execute(
-            f"SELECT {verified}, {columns} FROM {source} WHERE {condition} ORDER BY {order} DESC",
-            (text.casefold(), *values),
-        )
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for number, row in enumerate(self._rows):
-            if (not self._indexed and number >= NEWEST_SEARCHED) or time.monotonic() > self._deadline:
-                self.complete = False
-                return
-            if row[0]:
-                yield row[1:]
-
-
-def _facts(job_name: str | None, status: str | None) -> Iterator[str]:
-    """Yield what narrows a search to lines of this job and status, as far as the index can."""
-    if job_name is not None and len(job_name) >= SHORTEST_INDEXED:
-        yield f"facts : {_phrase(job_name)}"
-    statuses = list(FAILURES) if status == FAILED else [each for each in STATUSES if each == status]
-    if statuses:
-        yield f"facts : ({' OR '.join(map(_phrase, statuses))})"
-
-
-def _phrase(text: str) -> str:
-    escaped = text.replace('"', '""')
-    return f'"{escaped}"'
 
 
 def _results(connection: sqlite3.Connection, condition: str, values: tuple[Any, ...], limit: int) -> list[JobResult]:

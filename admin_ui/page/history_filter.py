@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from admin_ui.model import JOB_NAME, STATUSES
+from admin_ui.model import FAILED, JOB_NAME, STATUSES
 from admin_ui.page.address import Address
-from admin_ui.queries import FAILED, LONGEST_SEARCH, Filter
+from admin_ui.queries import Filter
+from admin_ui.text_search import LONGEST_SEARCH
 
 FIELDS = ("job", "status", "trigger", "since", "until", "find")
 PRESETS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 days"), ("30d", "30 days"), ("", "all"))

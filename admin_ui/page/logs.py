@@ -13,6 +13,7 @@ from gradio.components import Component
 from admin_ui.audit import CANCEL_RUN
 from admin_ui.auth import User
 from admin_ui.errors import AdminError, JobNotFoundError, RunNotFoundError, ValidationError
+from admin_ui.model import FAILED
 from admin_ui.output import STREAMS
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.handlers import said
@@ -22,7 +23,7 @@ from admin_ui.page.result import asked, cancelled_by
 from admin_ui.page.run_head import Run, head, nothing_printed, streams, unknown
 from admin_ui.page.run_output import Panel, length, panel
 from admin_ui.page.views import AT_ONCE, QUIET, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
-from admin_ui.queries import FAILED, Filter, HistoryRow
+from admin_ui.queries import Filter, HistoryRow
 
 NEWEST = 100
 """Log entries, or runs, that are shown."""
