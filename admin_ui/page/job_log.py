@@ -50,7 +50,8 @@ def runs_html(rows: Iterable[HistoryRow], find: str) -> Html:
     """Return a table of runs of all jobs, each a link to its output."""
     drawn = join(
         html(
-            '<tr><td>{}</td><td><a href="{}">{}</a></td><td class="num">{}</td><td class="why">{}</td></tr>',
+            '<tr><td class="result">{}</td><td class="job"><a href="{}">{}</a></td><td class="num">{}</td>'
+            '<td class="why">{}</td></tr>',
             state(row.status),
             link("logs", run=row.run_id, find=find) if row.run_id else link("logs", job=row.job_name),
             breakable(row.job_name),

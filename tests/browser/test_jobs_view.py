@@ -287,6 +287,13 @@ def test_a_name_is_never_cut_and_a_description_has_two_lines_if_it_needs_them(sc
     assert len(beside) == 1
 
 
+def test_the_zone_of_a_schedule_that_takes_many_words_is_seen(scheduler, visit):
+    scheduler.job("wordy", "true", schedule="*/30 9-17 * * 1-5", timezone="Asia/Kolkata")
+    note = row_of(visit().open("/?view=jobs&find=wordy"), "wordy").locator(".c-schedule .note")
+    expect(note).to_contain_text("(Asia/Kolkata)")
+    assert note.evaluate("note => note.scrollHeight <= note.clientHeight")
+
+
 def test_every_action_is_in_reach_of_the_keyboard(visit_own):
     """UI.md 20: the arrows move, Enter selects and leads to the bar, Escape leads back to the row."""
     page = visit_own().open("/?view=jobs&sort=job")

@@ -240,6 +240,15 @@ def test_line_numbers_are_reached_by_keyboard_without_a_stop_for_each_of_them(vi
     assert page.url.endswith(f"&line={first - 1}")
 
 
+def test_a_long_reason_leaves_the_names_of_the_jobs_whole_in_a_narrow_window(visit, scheduler):
+    start(scheduler, "long-reasoned", f"echo {'no-room-left' * 9} >&2; exit 1", "job_complete")
+    page = visit(viewport={"width": 720, "height": 450}).open("/?view=logs")
+    name = page.locator("#jobs-logs-entries td.job", has_text="long-reasoned").first
+    expect(name).to_be_visible()
+    assert name.evaluate("cell => cell.querySelector('a').getClientRects().length") == 1
+    assert page.locator("#jobs-logs-entries .scroll").evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def test_the_labels_of_the_filters_and_their_fields_stand_in_line(visit):
     page = visit().open("/?view=logs")
     expect(page.locator("#jobs-logs-entries a").first).to_be_visible()
