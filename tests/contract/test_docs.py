@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 from dataclasses import fields
@@ -265,6 +266,41 @@ def test_operations_page_explains_every_exit_code_and_no_other() -> None:
     listed = re.findall(r"^\| ([0-9]+) \|", section(page("operations.md"), "## Exit codes"), re.MULTILINE)
 
     assert [int(number) for number in listed] == [code for name, code in vars(exit_codes).items() if name[:3] == "EX_"]
+
+
+# The code
+
+
+def rows_of_modules(package: str) -> list[list[str]]:
+    """Return the modules that the page has of a package, row by row."""
+    heading = {"sidecar": "The scheduler", "admin_ui": "The admin service"}[package]
+    below = page("reading.md").split(f"\n## {heading}", 1)[1].split("\n## ")[0]
+    return [re.findall("`(.*?)`", cell) for cell in re.findall(r"^\| (`.*?`) \|", below, re.MULTILINE)]
+
+
+def imported(path: Path) -> set[str]:
+    """Return which modules of its own package a module imports, but for those that a function imports."""
+    package, *_ = path.relative_to(ROOT).parts
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == package:
+            base = Path(ROOT, *str(node.module).split("."))
+            paths = [base / f"{alias.name}.py" for alias in node.names]
+            paths = [each if each.exists() else base.with_suffix(".py") for each in paths]
+            found |= {each if each.exists() else base / "__init__.py" for each in paths}
+    return {str(each.relative_to(ROOT / package).with_suffix("")) for each in found}
+
+
+@pytest.mark.parametrize("package", ["sidecar", "admin_ui"])
+def test_reading_page_lists_every_module_once_and_none_imports_what_stands_further_down(package: str) -> None:
+    rows = rows_of_modules(package)
+    paths = {str(path.relative_to(ROOT / package).with_suffix("")): path for path in (ROOT / package).rglob("*.py")}
+    assert sorted(name for row in rows for name in row) == sorted(paths)
+
+    known: set[str] = set()
+    for row in rows:
+        known |= set(row)
+        assert {name: imported(paths[name]) - known for name in row} == {name: set() for name in row}
 
 
 # All pages
