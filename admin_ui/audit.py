@@ -25,7 +25,7 @@ from admin_ui.errors import NotDurable, SchedulerSilent, StorageError
 from admin_ui.files import sync_folder, write_all
 from admin_ui.model import REQUEST_ID, iso
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 FILE_NAME = "audit.log"
 MAX_BYTES = 10 << 20
@@ -165,7 +165,7 @@ class AuditLog:
         try:
             self._write(line, durable=False)
         except StorageError:
-            log.exception("an audit line could not be written: %s", _encoded(line))
+            LOG.exception("an audit line could not be written: %s", _encoded(line))
             return False
         return True
 

@@ -31,7 +31,7 @@ from admin_ui.routes import HEALTH, Kind, Route, find, routes_for
 from admin_ui.settings import AuthMode, Settings
 from admin_ui.sparing import REFUSALS_A_MINUTE, STRANGERS_REFUSALS_A_MINUTE, Sparing
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 VISITOR_KEY = "admin_ui.visitor"
 SESSION_HASH = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -103,10 +103,10 @@ class Guard:
         except Exception as error:
             if guarded.started and isinstance(error.__cause__, HTTPException):
                 # So Gradio ends the events of a session it does not know, as one from before a restart.
-                log.info("an answer was broken off: %s %s: %s", scope["method"], path, error.__cause__)
+                LOG.info("an answer was broken off: %s %s: %s", scope["method"], path, error.__cause__)
                 return
             reference = secrets.token_hex(4)
-            log.exception("a request failed, reference %s: %s %s", reference, scope["method"], path)
+            LOG.exception("a request failed, reference %s: %s %s", reference, scope["method"], path)
             if not guarded.started:
                 text = f"Something failed, reference {reference}. The service's log says what."
                 await PlainTextResponse(text, 500)(scope, receive, GuardedSend(send, None, path))

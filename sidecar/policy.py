@@ -16,8 +16,8 @@ Beyond it the scheduler was down, stopped or its clock jumped, and the run is a 
 LEAD, LEAD_A_RUN = timedelta(milliseconds=2), timedelta(microseconds=200)
 MOST_AHEAD = 100
 LONGEST_LEAD = LEAD + MOST_AHEAD * LEAD_A_RUN
-"""For an fsync and a sleep that ends late, and for deciding and preparing each run: with `lead`, so long before their
-instant."""
+"""How long before its instant a start is decided on, see `lead`: time for an fsync and a sleep that ends late, and for
+deciding and preparing each of the runs that are due together, up to MOST_AHEAD of them."""
 
 RETRIED = (Status.FAILURE, Status.TIMEOUT, Status.INTERRUPTED)
 

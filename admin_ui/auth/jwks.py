@@ -15,7 +15,7 @@ import jwt
 
 from admin_ui.auth import AuthUnavailable, NotBelieved
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 5.0
 FRESH_SECONDS = 3600.0
@@ -74,7 +74,7 @@ class KeySet:
             self._keys = _parsed(await asyncio.to_thread(self._fetch, self._url))
             self._fetched_at = now
         except (OSError, HTTPException, ValueError, RecursionError) as error:
-            log.warning("the keys at ADMIN_JWT_JWKS_URL cannot be read: %s", error)
+            LOG.warning("the keys at ADMIN_JWT_JWKS_URL cannot be read: %s", error)
 
 
 def _parsed(data: bytes) -> list[jwt.PyJWK]:

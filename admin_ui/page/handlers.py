@@ -15,7 +15,7 @@ from admin_ui.errors import AdminError, NotAuthorized
 from admin_ui.page.address import parse
 from admin_ui.page.markup import NOTHING, Html, html
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 CLOSE = Html('<button type="button" aria-label="Close">&times;</button>')
 """A good message goes by itself; another one stays until somebody closes it."""
 
@@ -91,5 +91,5 @@ def said(text: str | Html, *, good: bool = True) -> Html:
 
 def _unforeseen(function: Callable[..., Any]) -> str:
     reference = secrets.token_hex(4)
-    log.exception("a handler failed, reference %s: %s", reference, function.__name__)
+    LOG.exception("a handler failed, reference %s: %s", reference, function.__name__)
     return f"Something failed, reference {reference}. The service's log says what."
