@@ -259,6 +259,17 @@ def test_the_row_with_the_focus_is_not_behind_the_bar_of_the_selected_job(visit_
         assert bottom_of(page.locator("#jobs-table tr:focus")) <= bar["y"]
 
 
+@pytest.mark.parametrize("viewport", [DESK | {"height": 500}, PHONE], ids=["desk", "phone"])
+def test_a_row_that_is_selected_stays_where_it_is(visit_own, viewport):
+    page = visit_own(viewport=viewport).open("/")
+    row = row_of(page, "warm-cache")
+    row.evaluate("row => row.scrollIntoView({ block: 'center' })")
+    before = bottom_of(row)
+    select(page, "warm-cache")
+    expect(row).to_have_attribute("aria-selected", "true")
+    assert abs(bottom_of(row) - before) < 2
+
+
 def test_the_ring_of_the_focus_around_a_name_is_not_clipped(visit_own):
     page = visit_own().open("/")
     name = row_of(page, "import-orders").locator("a.name")

@@ -55,7 +55,8 @@
     tellAll();
   });
   touch(showChoice);
-  touch(tellAll);
+  // At once, not with the next frame as others do: whole dates take more lines, and the window would be scrolled for them.
+  new MutationObserver(tellAll).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["datetime"] });
   setInterval(tellAll, 1000);
   Object.assign(jobs, { inZone });
 })();
