@@ -79,7 +79,7 @@ class File:
     `fingerprint` is that of the content last read, None if it must be read again on the next occasion.
     `sha256` is None if it could not be read. `good` is its last valid content, also while it is invalid or
     gone. `problems` are its own, or that its job is already another file's. `unready` is what it would define if
-    there were what it needs.
+    there were what it needs, `named` the job that its content names although that is invalid.
     """
 
     state: State = State.GONE
@@ -87,6 +87,7 @@ class File:
     sha256: str | None = None
     good: Definition | None = None
     unready: Definition | None = None
+    named: str | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -251,7 +252,7 @@ class Catalog:
         except JobFileError as error:
             if os.path.lexists(self._loader.path_of(file)):
                 known = known or self._files.setdefault(file, File())
-                known.unready = None
+                known.unready = known.named = None
                 self._note_bad(file, known, None, error.problems, now)
             elif known is not None and known.state is not State.GONE:
                 self._note_gone(file, known, now)
@@ -264,6 +265,7 @@ class Catalog:
                 config = self._loader.parse(file, data)
             except JobFileError as error:
                 known.unready = Definition(file, sha256, error.unready) if error.unready else None
+                known.named = error.job_name
                 self._note_bad(file, known, sha256, error.problems, now)
             else:
                 self._note_good(file, known, Definition(file, sha256, config))
@@ -386,7 +388,7 @@ class Catalog:
         """Let what a file has been for long enough show: it is gone, or these are its problems."""
         del self._unsettled[file]
         known = self._files[file]
-        name = known.good.config.name if known.good else None
+        name = known.good.config.name if known.good else known.named
         if known.state is State.GONE:
             del self._files[file]
             self._forget_error(file, name)
@@ -396,7 +398,7 @@ class Catalog:
         self._report(
             ChangeKind.CONFIG_ERROR,
             file,
-            name if kept or known.state is State.GOOD else None,
+            name if kept or known.state is State.GOOD else known.named,
             problems=known.problems,
             kept_last_good=kept,
         )

@@ -126,7 +126,8 @@ class ConfigLoader:
         problems = _Problems()
         values = self._values(data, problems)
         if problems.found:
-            raise JobFileError(display_name(file), problems.found, _unready(values, problems.found))
+            unready = _unready(values, problems.found)
+            raise JobFileError(display_name(file), problems.found, unready, values.get("name"))
         return JobConfig(**values)
 
     def _values(self, data: bytes, problems: _Problems) -> dict[str, Any]:

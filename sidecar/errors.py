@@ -49,13 +49,17 @@ class JobFileError(SchedulerError):
     """A job file is unusable; the last good version of its job stays in force.
 
     `unready` is the definition where it lacks only what is outside of the file, such as a directory to be mounted.
+    `job_name` is the job that the file names, if it names one.
     """
 
-    def __init__(self, file: str, problems: list[Problem], unready: JobConfig | None = None) -> None:
+    def __init__(
+        self, file: str, problems: list[Problem], unready: JobConfig | None = None, job_name: str | None = None
+    ) -> None:
         super().__init__("\n".join(f"{file}: {problem}" for problem in problems))
         self.file = file
         self.problems = problems
         self.unready = unready
+        self.job_name = job_name
 
 
 class JobsDirectoryError(SchedulerError):

@@ -103,6 +103,45 @@ def test_invalid_file_is_skipped_after_a_restart(place: Place) -> None:
     assert place.catalog.jobs == {}
 
 
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"schedule": "0 24 * * *"}, "backup"),
+        ({"working_directory": "/nowhere/at/all"}, "backup"),
+        ({"name": "other", "comand": "true"}, "other"),
+        ({"name": "no name"}, None),
+    ],
+)
+def test_invalid_file_without_a_good_version_is_about_the_job_that_it_names(
+    place: Place, changes: dict[str, Any], name: str | None
+) -> None:
+    place.write("a.json", **changes)
+    place.restart()
+
+    (change,) = place.all
+    assert (change.job_name, change.kept_last_good) == (name, False)
+
+
+def test_invalid_file_with_a_good_version_is_about_the_job_that_is_kept(place: Place) -> None:
+    place.write("a.json", name="other", schedule="")
+    place.look("a.json")
+    place.wait()
+
+    (change,) = place.all
+    assert (change.job_name, change.kept_last_good) == ("backup", True)
+
+
+def test_invalid_file_names_no_job_any_more_once_it_cannot_be_read(place: Place) -> None:
+    place.write("a.json", name="other", schedule="")
+    place.restart()
+    (place.folder / "a.json").unlink()
+    (place.folder / "a.json").mkdir()
+    place.look("a.json")
+    place.wait()
+
+    assert [change.job_name for change in place.all] == ["other", None]
+
+
 def test_deleted_invalid_file_recovers_and_removes_its_job(place: Place) -> None:
     place.write("a.json", BROKEN)
     place.look("a.json")
