@@ -61,12 +61,12 @@ def read_below(directory: Path, name: str, limit: int = LIMIT_BYTES) -> tuple[by
         raise FileUnreadable(f"cannot be read: {os.strerror(error.errno or 0)}") from None
 
 
-def write_new(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_new(path: Path, data: bytes) -> None:
     """Put a new file with exactly `data` at `path`, durably.
 
     Raises NotDurable if it is there, but may not last; FileExistsError if anything else is there; OSError.
     """
-    _write(path, data, mode, os.link)
+    _write(path, data, 0o644, os.link)
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o644, *, check: Callable[[], None] = lambda: None) -> None:

@@ -128,13 +128,13 @@ class JobManagementService:
         """
         return self.files.update(job_name, config.to_document(), expected_sha256=expected_sha256, remove=remove)
 
-    def enable_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
-        """Set `enabled` to true. Raises as `update_job`."""
-        return self.files.update(job_name, {"enabled": True}, expected_sha256=expected_sha256)
+    def enable_job(self, job_name: str) -> JobFile:
+        """Set `enabled` to true, whatever else the file says by now. Raises as `update_job`."""
+        return self.files.update(job_name, {"enabled": True})
 
-    def disable_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
-        """Set `enabled` to false. Raises as `update_job`."""
-        return self.files.update(job_name, {"enabled": False}, expected_sha256=expected_sha256)
+    def disable_job(self, job_name: str) -> JobFile:
+        """Set `enabled` to false, whatever else the file says by now. Raises as `update_job`."""
+        return self.files.update(job_name, {"enabled": False})
 
     def delete_job(self, job_name: str, *, expected_sha256: str | None = None) -> JobFile:
         """Remove a definition and return what it was.

@@ -33,9 +33,9 @@ class Looks:
         self._lately: OrderedDict[Look, float] = OrderedDict()
         self._loaded: OrderedDict[Look, float] = OrderedDict()
 
-    def loaded(self, user: User, action: str, job_name: str | None, run_id: str = "") -> bool:
+    def loaded(self, user: User, action: str, job_name: str | None) -> bool:
         """Tell of what the first answer shows; that the page's script then opens it is the same look."""
-        look = _look(user, action, job_name, run_id)
+        look = _look(user, action, job_name, "")
         told = self._tell(user, look)
         if told:
             self._remember(self._loaded, look)
