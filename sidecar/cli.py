@@ -91,15 +91,15 @@ def _list(args: argparse.Namespace, settings: Settings) -> int:
 
 
 def _next(args: argparse.Namespace, settings: Settings) -> int:
-    from sidecar import commands
+    from sidecar.next_and_why import next_times
 
-    return commands.next_times(settings, args.job, args.number, args.after, as_json=args.json)
+    return next_times(settings, args.job, args.number, args.after, as_json=args.json)
 
 
 def _why(args: argparse.Namespace, settings: Settings) -> int:
-    from sidecar import commands
+    from sidecar.next_and_why import why
 
-    return commands.why(settings, args.job, args.time)
+    return why(settings, args.job, args.time)
 
 
 def _trigger(args: argparse.Namespace, settings: Settings) -> int:

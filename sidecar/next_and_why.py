@@ -1,4 +1,4 @@
-"""The verbs about one job that only read: `next` and `why`. They ask the modules that know, and print the answer."""
+"""The verbs `next` and `why`: when one job runs, and why it did or did not; printed, not decided here."""
 
 from __future__ import annotations
 
