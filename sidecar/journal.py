@@ -23,7 +23,7 @@ MARK = b'"event": "checkpoint"'
 
 
 def files(path: Path) -> list[Path]:
-    """Return the journal's existing files, newest first: `path`, `path.1`, `path.2` …"""
+    """Return a log's existing files, newest first: `path`, `path.1`, `path.2` …"""
     pattern = re.compile(re.escape(path.name) + r"\.([0-9]+)")
     numbered = ((pattern.fullmatch(entry.name), entry) for entry in path.parent.glob(f"{path.name}.*"))
     backups = sorted((int(match[1]), entry) for match, entry in numbered if match)

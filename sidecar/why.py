@@ -30,11 +30,10 @@ MOST_PROBLEMS = 5
 
 
 def explain(e: Evidence, moment: Moment | None = None) -> list[str]:
-    """Return why the job did or did not run in the minute of `moment`; without one, at its latest scheduled time.
+    """Return why the job did or did not run in the minute of `moment`.
 
-    And, without one, what became of the newest request since then.
-
-    The first line names what is asked, each further one is a sentence or two, safe to print on a terminal.
+    Without one: at its latest scheduled time, and what became of the newest request since then. The first line names
+    what is asked, each further one is a sentence or two, safe to print on a terminal.
     """
     newest = _newest_request(e) if moment is None else None
     moment = moment or _latest(e)
