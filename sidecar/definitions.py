@@ -34,10 +34,15 @@ def zone_of(config: JobConfig, settings: Settings) -> ZoneInfo:
     return ZoneInfo(config.timezone or settings.timezone)
 
 
-def next_run(config: JobConfig, schedule: Schedule, now: datetime) -> tuple[datetime, datetime] | None:
-    """Return the next scheduled time and when, by its jitter, its run is due after `now`; None if there is none."""
+def next_run(
+    config: JobConfig, schedule: Schedule, now: datetime, handled: datetime
+) -> tuple[datetime, datetime] | None:
+    """Return the next scheduled time and when, by its jitter, its run is due after `now`; None if there is none.
+
+    What was scheduled up to `handled` has been run or passed over.
+    """
     waiting = previous(schedule, now) if config.jitter_seconds else None
-    if waiting is not None:
+    if waiting is not None and waiting > handled:
         due = policy.due_at(config, schedule, waiting)
         if due > now:
             return waiting, due

@@ -102,7 +102,10 @@ def _job_document(
 ) -> dict[str, Any]:
     config = definition.config
     zone = zone_of(config, settings)
-    following = next_run(config, parse(config.schedule, zone.key), now) if config.enabled else None
+    record = ledger.jobs.get(config.name)
+    # What no scheduler has taken up yet counts from when one does.
+    handled = now if record is None or record.sha256 != definition.sha256 else record.handled
+    following = next_run(config, parse(config.schedule, zone.key), now, handled) if config.enabled else None
     return {
         "job_name": config.name,
         "file": definition.file,

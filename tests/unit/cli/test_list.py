@@ -2,11 +2,18 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from sidecar.clock import iso
+from sidecar.config import digest
 from sidecar.journal import JOURNAL, MAIN_LOG
+from sidecar.ledger import Ledger
+from tests.harness import NOON, FakeClock
 from tests.log_lines import NOW, beat, complete, line, put
+
+HOUR = timedelta(hours=1)
 
 
 def test_list_shows_each_job_with_its_next_run_and_last_result(sidecar, jobs, logs):
@@ -120,12 +127,23 @@ def test_list_json_holds_the_same_as_data(sidecar, jobs, logs):
     assert "no heartbeat" in document["scheduler_silent"]
 
 
-def test_list_shows_a_start_that_still_waits_for_its_jitter(jobs, logs, sidecar):
-    put(jobs, "job", schedule="0 0 1 1 *", jitter_seconds=10**9)
+@pytest.mark.parametrize(
+    ("handled", "version", "expected"),
+    [(NOON - HOUR, "this", NOON), (NOON, "this", NOON + HOUR), (NOON - HOUR, "another", NOON + HOUR)],
+)
+def test_list_shows_a_start_that_waits_for_its_jitter_unless_it_was_passed_over_or_the_definition_is_new(
+    jobs, logs, sidecar, monkeypatch, handled, version, expected
+):
+    now = NOON + timedelta(seconds=1)
+    monkeypatch.setattr("sidecar.listing.Clock", lambda: FakeClock(now))
+    file = put(jobs, "job", schedule="0 * * * *", jitter_seconds=3600)
+    sha256 = digest(file.read_bytes() if version == "this" else b"")
+    record = {"handled": iso(handled), "sha256": sha256, "since": iso(handled)}
+    (logs / JOURNAL).write_text(line("checkpoint", **{**Ledger().checkpoint(), "jobs": {"job": record}}))
     job = json.loads(sidecar("list", "--json")[1])["jobs"][0]
 
-    assert job["next_scheduled_time"] < job["next_run_at"]
-    assert job["next_run_at"] > iso(NOW)
+    assert job["next_scheduled_time"] == iso(expected)
+    assert iso(max(now, expected)) < job["next_run_at"] < iso(expected + HOUR)
 
 
 def test_list_shows_the_last_usable_result(sidecar, jobs, logs):
