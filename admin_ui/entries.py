@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -15,6 +16,10 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 TRIGGERS = ("schedule", "manual", "retry", "catch_up")
 LARGEST_COUNT = 1 << 53  # what JSON readers agree on
 DEEPEST = 20  # the contract has 3 levels; json fails at some 1,000, less what its caller's stack is deep
+LONGEST_BARE = 1 << 20
+"""Characters of a line without output. The longest that the scheduler writes answers a cancel, with an id for each run;
+pages hold hundreds of lines in memory."""
+
 TRACEBACK = "Traceback (most recent call last):"
 
 Entry = dict[str, Any]
@@ -201,7 +206,7 @@ def parse(line: bytes, events: Mapping[str, tuple[str, ...]] = FIELDS) -> Entry 
     """
     try:
         # json.loads would take bytes too, but with half characters in them, which SQLite then refuses.
-        entry = json.loads(line.decode(), parse_constant=_no_constant)
+        entry = json.loads(line.decode(), parse_float=_finite, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
     if not isinstance(entry, dict):
@@ -214,6 +219,8 @@ def parse(line: bytes, events: Mapping[str, tuple[str, ...]] = FIELDS) -> Entry 
     if not _fits(entry, (*LINE, *events[event]), NULLABLE.get(event, ()), UNLIKE.get(event)):
         return None
     if event == "checkpoint" and entry["full"] and not entry.keys() >= {"open", "pending", "retries"}:
+        return None
+    if event != "checkpoint" and len(line) > LONGEST_BARE and len(json.dumps(_without_output(entry))) > LONGEST_BARE:
         return None
     return _characters(entry) if b"\\ud" in line.lower() else entry
 
@@ -251,6 +258,11 @@ def _is_deeper(value: object, levels: int) -> bool:
     return levels == 0 or any(_is_deeper(each, levels - 1) for each in value)
 
 
+def _without_output(entry: Entry) -> Entry:
+    """Return a line's entry but for what its run printed."""
+    return {key: value for key, value in entry.items() if key not in ("stdout", "stderr")}
+
+
 def _characters(value: Any) -> Any:
     """Return the value with half characters (lone surrogates, which no text file can hold) escaped."""
     if isinstance(value, str):
@@ -259,6 +271,13 @@ def _characters(value: Any) -> Any:
         return [_characters(each) for each in value]
     if isinstance(value, dict):
         return {_characters(key): _characters(each) for key, each in value.items()}
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{digits} is beyond all numbers")
     return value
 
 

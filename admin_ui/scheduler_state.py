@@ -58,6 +58,16 @@ FACTS: Mapping[str, Mapping[str, str | None]] = {
     "watch_recovered": {"watch_problem": None},
 }
 
+MOST_OF_ERRORS = 32 << 20
+"""Characters of all errors that are kept, the newest ones, with 1,000 for each: every page holds them in memory, and a
+job can write as many into the log as it likes. There is room for those of 20,000 files."""
+
+ERRORS_BETWEEN_LOOKS = 64
+NEXT_NUMBER = "SELECT coalesce((SELECT value FROM facts WHERE name = 'error_number'), (SELECT max(seq) FROM config_errors), 0) + 1"
+TOO_MANY_ERRORS = (
+    "DELETE FROM config_errors WHERE file IN (SELECT file FROM (SELECT file,"
+    " sum(length(file) + length(errors) + 1000) OVER (ORDER BY seq DESC) AS so_far FROM config_errors) WHERE so_far > ?)"
+)
 CRASHED = "SELECT 1 FROM facts WHERE name = 'phase' AND value = 'crashed'"
 
 
@@ -77,13 +87,7 @@ def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
         facts[event.replace("degraded", "problem")] = entry["reason"] or "degraded"
     connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts.items())
     if event == "config_error":
-        connection.execute(
-            "INSERT OR REPLACE INTO config_errors SELECT ?, coalesce(max(seq), 0) + 1, ?, ?, ?, ? FROM config_errors",
-            (
-                *(entry["file"], entry["timestamp"], entry["job_name"]),
-                *(json.dumps(entry["errors"]), entry["kept_last_good"]),
-            ),
-        )
+        _add_error(connection, entry)
     elif event in ("config_recovered", "job_registered", "job_updated", "job_removed"):
         connection.execute("DELETE FROM config_errors WHERE file = ?", (entry["file"],))
 
@@ -116,6 +120,21 @@ def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: da
             for file, job_name, errors, kept, at in rows
         ),
     )
+
+
+def _add_error(connection: sqlite3.Connection, entry: Entry) -> None:
+    # The number is kept apart, as there is no index of them: to look for the highest one each time is quadratic.
+    (number,) = connection.execute(NEXT_NUMBER).fetchone()
+    connection.execute("INSERT OR REPLACE INTO facts VALUES ('error_number', ?)", (str(number),))
+    connection.execute(
+        "INSERT OR REPLACE INTO config_errors VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            *(entry["file"], number, entry["timestamp"], entry["job_name"]),
+            *(json.dumps(entry["errors"]), entry["kept_last_good"]),
+        ),
+    )
+    if number % ERRORS_BETWEEN_LOOKS == 0:
+        connection.execute(TOO_MANY_ERRORS, (MOST_OF_ERRORS,))
 
 
 def _keep_newest_errors(connection: sqlite3.Connection, count: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from admin_ui.entries import JOURNAL_EVENTS, MAIN_EVENTS, UNLIKE, cause, parse
+from admin_ui.entries import JOURNAL_EVENTS, LONGEST_BARE, MAIN_EVENTS, UNLIKE, cause, parse
 from tests import admin_lines as lines
 
 GOOD = lines.complete("r1")
@@ -33,6 +33,8 @@ GOOD = lines.complete("r1")
         json.dumps(GOOD).encode().replace(b'"stdout": "', b'"stdout": "\xed\xa0\x80'),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD)[:-1].encode() + b', "new": ' + b"[" * 200 + b"]" * 200 + b"}",
+        json.dumps(GOOD)[:-1].encode() + b', "new": 1e999}',
+        json.dumps({**GOOD, "new": "x" * LONGEST_BARE}).encode(),
     ],
 )
 def test_a_hostile_line_is_nothing(line):
@@ -111,6 +113,12 @@ def test_a_field_is_checked_under_each_event_unless_it_is_another_thing_there():
 
 def test_a_field_more_than_is_known_does_no_harm():
     assert parse(json.dumps({**GOOD, "new": {}}).encode()) is not None
+
+
+def test_output_may_be_long_where_nothing_else_is():
+    printed = {**GOOD, "stdout": "x" * LONGEST_BARE, "stderr": "y" * LONGEST_BARE}
+
+    assert parse(json.dumps(printed).encode()) == printed
 
 
 def test_half_a_character_is_shown_escaped():

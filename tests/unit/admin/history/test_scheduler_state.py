@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
 
+from admin_ui import scheduler_state
+from admin_ui.database import TABLES
 from tests.admin_index import DAY, heartbeat, started, state
 from tests.admin_lines import NOON, append, line
 
@@ -80,3 +83,27 @@ def test_errors_that_a_start_did_not_repeat_are_gone(history, main_log):
     history.poll()
 
     assert [each.file for each in state(history).config_errors] == ["both.json", "new.json"]
+
+
+def test_errors_of_more_files_than_there_can_be_take_no_memory_without_end(history, main_log, monkeypatch):
+    monkeypatch.setattr(scheduler_state, "MOST_OF_ERRORS", 10_500)
+    append(main_log, *(problem(f"{number:03}.json") for number in range(2 * scheduler_state.ERRORS_BETWEEN_LOOKS)))
+    history.poll()
+
+    assert [each.file for each in state(history).config_errors] == [f"{number:03}.json" for number in range(119, 128)]
+
+
+def test_an_error_is_noted_without_a_look_at_all_others():
+    errors, steps = 2000, 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 100
+
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(TABLES)
+    connection.set_progress_handler(count, 100)
+    for number in range(errors):
+        scheduler_state.apply_main_entry(connection, problem(f"{number}.json"))
+
+    assert steps < errors * errors
