@@ -63,10 +63,13 @@ MOST_OF_ERRORS = 32 << 20
 job can write as many into the log as it likes. There is room for those of 20,000 files."""
 
 ERRORS_BETWEEN_LOOKS = 64
-NEXT_NUMBER = "SELECT coalesce((SELECT value FROM facts WHERE name = 'error_number'), (SELECT max(seq) FROM config_errors), 0) + 1"
+NEXT_NUMBER = (
+    "SELECT 1 + coalesce((SELECT value FROM facts WHERE name = 'error_number'),"
+    " (SELECT max(seq) FROM config_errors), 0)"
+)
 TOO_MANY_ERRORS = (
-    "DELETE FROM config_errors WHERE file IN (SELECT file FROM (SELECT file,"
-    " sum(length(file) + length(errors) + 1000) OVER (ORDER BY seq DESC) AS so_far FROM config_errors) WHERE so_far > ?)"
+    "DELETE FROM config_errors WHERE file IN (SELECT file FROM (SELECT file, sum(length(file) + length(errors) + 1000)"
+    " OVER (ORDER BY seq DESC) AS so_far FROM config_errors) WHERE so_far > ?)"
 )
 CRASHED = "SELECT 1 FROM facts WHERE name = 'phase' AND value = 'crashed'"
 
