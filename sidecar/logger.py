@@ -186,37 +186,35 @@ class JobLogger:
         Without it, it is a manual one, and the line is written before this returns.
         """
         now = self.clock.now()
-        alone = run is None
-        if run is None:
-            run_id = new_run_id(now)
-            run = Run(run_id=run_id, job_name=job_name, trigger=Trigger.MANUAL, first_run_id=run_id, since=now)
-        fields = run_document(run)
+        begun = run or _manual_run(job_name, new_run_id(now), now)
+        fields = run_document(begun)
         del fields["since"]
-        start_time = run.since if now < run.since <= now + LONGEST_LEAD else now
+        start_time = begun.since if now < begun.since <= now + LONGEST_LEAD else now
         self.record("job_start", component="executor", start_time=iso(start_time), **fields)
-        if alone:
+        if run is None:
             self.commit()
 
     def log_job_complete(self, result: JobResult, run: Run | None = None, *, retry_at: datetime | None = None) -> None:
         """Record how a run ended, with everything a reader of the history needs in one line.
 
-        Without `run`, it was a manual one, and the line is written before this returns.
+        Without `run`, it is the job's that `log_job_start` began, else a manual one, and the line is written before
+        this returns.
         """
-        run_id = result.run_id or new_run_id(result.start_time)
+        ended = run or self._begun(result)
         self.record(
             "job_complete",
             level="info" if result.success else "error",
             component="executor",
-            run_id=run_id,
+            run_id=ended.run_id,
             job_name=result.job_name,
-            trigger=run.trigger if run else Trigger.MANUAL,
-            scheduled_time=iso(run.scheduled_time) if run and run.scheduled_time else None,
+            trigger=ended.trigger,
+            scheduled_time=iso(ended.scheduled_time) if ended.scheduled_time else None,
             start_time=iso(result.start_time),
             end_time=iso(result.end_time),
             duration_seconds=round(result.duration_seconds, 6),
-            attempt=run.attempt if run else 1,
-            first_run_id=run.first_run_id if run else run_id,
-            request_id=run.request_id if run else None,
+            attempt=ended.attempt,
+            first_run_id=ended.first_run_id,
+            request_id=ended.request_id,
             exit_code=result.exit_code,
             signal=result.signal,
             status=result.status,
@@ -235,6 +233,12 @@ class JobLogger:
         )
         if run is None:
             self.commit()
+
+    def _begun(self, result: JobResult) -> Run:
+        for run in self.ledger.open.of(result.job_name):
+            if result.run_id in ("", run.run_id):
+                return run
+        return _manual_run(result.job_name, result.run_id or new_run_id(result.start_time), result.start_time)
 
     # Lines
 
@@ -280,6 +284,10 @@ class JobLogger:
         for line in self._uncommitted:
             self._stderr.write(line)
         self._uncommitted.clear()
+
+
+def _manual_run(job_name: str, run_id: str, since: datetime) -> Run:
+    return Run(run_id=run_id, job_name=job_name, trigger=Trigger.MANUAL, first_run_id=run_id, since=since)
 
 
 class _Sink:

@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -136,10 +137,27 @@ def test_job_logger_has_each_line_in_its_file_as_soon_as_it_was_called(tmp_path:
     check_events(tmp_path)
 
     started, *_ = lines_of(tmp_path / "scheduler_main.log")
-    complete = lines_of(tmp_path / "scheduler_jobs.log")[-1]
+    _, start, complete = lines_of(tmp_path / "scheduler_jobs.log")
     assert (started["event"], started["jobs"]) == ("scheduler_started", 3)
+    assert start["run_id"] == complete["run_id"]
     assert (complete["job_name"], complete["exit_code"], complete["status"]) == ("job", 3, "failure")
     assert (complete["stdout"], complete["stderr"], complete["duration_seconds"]) == ("out\n", "err\n", 1.0)
+
+
+@pytest.mark.parametrize("run_id", ["", "r1"])
+def test_job_logger_ends_what_it_began_and_what_it_has_not_seen_begin(tmp_path: Path, run_id: str) -> None:
+    logger = JobLogger(tmp_path)
+    for _ in range(2):
+        logger.log_job_start("job")
+    for _ in range(3):
+        logger.log_job_complete(replace(result_of(0), run_id=run_id))
+    logger.close()
+    lines = lines_of(tmp_path / "scheduler_jobs.log")
+    began = [line["run_id"] for line in lines if line["event"] == "job_start"]
+    ended = [line["run_id"] for line in lines if line["event"] == "job_complete"]
+
+    assert ended == ["r1"] * 3 if run_id else ended[:2] == began
+    assert len(set(ended)) == (1 if run_id else 3)
 
 
 def test_job_scheduler_runs_until_it_is_shut_down(tmp_path: Path) -> None:
