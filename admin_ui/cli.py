@@ -8,6 +8,7 @@ import getpass
 import http.client
 import logging
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ OK, FAILED, WRONG_USAGE = 0, 1, 2
 HEALTH_TIMEOUT_SECONDS = 5
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 TRIM_BYTES = 128 << 10
+OPEN_FILES = 16_384
+"""Where the system lets us: a log may have 10,000 files, which are open at once for a moment, and strangers may hold
+connections for 20 s. With more of these, memory would run out first."""
 
 GRADIO_ENVIRONMENT = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # else each action has pandas sum up all events before it
@@ -62,6 +66,7 @@ def _start(settings: Settings) -> int:
     set_gradio_environment()
     defer("pandas")  # 35 MiB of memory
     _have_one_heap()
+    raise_file_limit()
     # Only now: these import what reads the environment.
     from fastapi import FastAPI
 
@@ -95,6 +100,13 @@ def _have_one_heap() -> None:
     if mallopt is not None:
         mallopt(M_ARENA_MAX, 1)
         mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)
+
+
+def raise_file_limit() -> None:
+    """Raise how many files may be open at once: services and containers often begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < OPEN_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
 
 
 def _health(settings: Settings) -> int:

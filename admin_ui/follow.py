@@ -173,7 +173,7 @@ class Follower:
         try:
             descriptor = os.open(self._path.with_name(name), FLAGS)
         except OSError as error:
-            if isinstance(error, PermissionError):
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
                 raise
             return None  # not there, a link, a socket
         if stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -82,7 +82,7 @@ def close_unused(connections: Iterable[Any], before: Mapping[Any, Any]) -> dict[
     """Close uvicorn's connections that stand still: on which no request is answered, or nobody reads the answer.
 
     `before` is what the look before returned. What stands between two requests for longer than uvicorn's own 5 s is one
-    that is sent in half, or in drops; a thousand of either kind would take all descriptors that there are. An answer
+    that is sent in half, or in drops; enough of either kind would take all descriptors that there are. An answer
     may take as long as it likes.
     """
     found = {}

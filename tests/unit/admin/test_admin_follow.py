@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -335,3 +336,19 @@ def test_a_file_that_rotates_while_the_names_are_opened_is_read_once_and_none_is
     second = reader.read()
 
     assert first + second == [b"2", b"1", b"3"] or first + second == [b"1", b"2", b"3"]
+
+
+def test_files_that_cannot_be_opened_all_at_once_are_not_taken_for_gone(log, reader):
+    for number in range(20):
+        add(log.with_name(f"a.log.{20 - number}"), str(number))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 10, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            reader.read()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+    assert reader.read() == [str(number).encode() for number in range(20)]

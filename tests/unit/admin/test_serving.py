@@ -5,6 +5,7 @@ Who asks for nothing holds no connection.
 
 import asyncio
 import os
+import resource
 import socket
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from admin_ui import serving
+from admin_ui.cli import raise_file_limit
 from admin_ui.errors import SettingsError
 from admin_ui.serving import close_unused, is_dead, listen, serve
 from tests.daemon import wait_for
@@ -208,3 +210,16 @@ class Connection:
 
     def abort(self) -> None:
         self.is_closed = True
+
+
+@pytest.mark.parametrize(("soft", "raised"), [(256, True), (1 << 14, False)])
+def test_more_files_may_be_open_than_a_service_usually_begins_with(soft, raised):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = min(soft, before[1])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        raise_file_limit()
+
+        assert (resource.getrlimit(resource.RLIMIT_NOFILE)[0] > soft) == (raised and before[1] > soft)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
