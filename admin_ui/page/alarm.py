@@ -28,6 +28,7 @@ def alarm(overview: Overview, rows: Sequence[JobRow], who: Who = nobody, is_conf
         *_index(overview),
         *_failed(rows, who),
         *_unusable(rows, overview),
+        *_missed(rows),
         *_late(rows),
         *_not_loaded(rows, overview),
         *_unanswered(overview, is_confirmed),
@@ -102,6 +103,18 @@ def _unusable(rows: Sequence[JobRow], overview: Overview) -> Iterable[Html]:
     for error in overview.scheduler.config_errors:
         if error.file not in files:
             yield _line("bad", html("The scheduler cannot use {}: {}", error.file, error.told()))
+
+
+def _missed(rows: Sequence[JobRow]) -> Iterable[Html]:
+    missed = [row for row in rows if row.missed]
+    named = [
+        html('<a href="{}">{}</a>', link("history", job=row.name, status="missed"), row.label)
+        for row in missed[:MOST_NAMED]
+    ]
+    if missed:
+        listed = _listed(named, len(missed), link("history", status="missed"))
+        words = "missed its time and has" if len(missed) == 1 else "missed their times and have"
+        yield _line("warn", html("{} {} not run since", listed, words))
 
 
 def _late(rows: Sequence[JobRow]) -> Iterable[Html]:

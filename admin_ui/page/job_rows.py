@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -46,7 +46,8 @@ class State(StrEnum):
 class JobRow:
     """One job. `name` is empty for a file whose name can be no job's, `file` is None for a job that has none any more.
 
-    `asked`: the requests that nobody has answered yet, oldest first.
+    `asked`: the requests that nobody has answered yet, oldest first. `missed`: a time that was missed, if nothing has
+    run since.
 
     `loaded`: whether the scheduler goes by the file as it is. `refused`: what it says of a file that it cannot use.
     `kept`: whether it goes by the job's last good version instead, whose text nobody else has. `runnable`: whether it
@@ -60,6 +61,7 @@ class JobRow:
     running: tuple[HistoryRow, ...] = ()
     queued: tuple[HistoryRow, ...] = ()
     asked: tuple[RequestFile, ...] = ()
+    missed: HistoryRow | None = None
     next: Upcoming | None = None
     loaded: bool = True
     refused: ConfigProblem | None = None
@@ -94,8 +96,11 @@ def job_names(overview: Overview) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
-    """Return all jobs, what needs somebody first: failed (newest first), unusable, running, then by the next run."""
+def job_rows(overview: Overview, recents: Mapping[str, Recent], missed: Sequence[HistoryRow] = ()) -> list[JobRow]:
+    """Return all jobs, what needs somebody first: failed (newest first), unusable, those that missed their time,
+    running, then by the next run. `missed` are times that were missed, newest first.
+    """
+    newest_missed = {each.job_name: each for each in reversed(missed)}
     running, queued = (_by_job((run.job_name, run) for run in runs) for runs in (overview.running, overview.queued))
     asked = _by_job((file.request.job_name, file) for file in overview.unanswered)
     upcoming = {each.job_name: each for each in overview.upcoming}
@@ -115,6 +120,7 @@ def job_rows(overview: Overview, recents: Mapping[str, Recent]) -> list[JobRow]:
                 running.get(name, ()),
                 queued.get(name, ()),
                 asked.get(name, ()),
+                newest_missed.get(name),
                 upcoming.get(name),
             )
         )
@@ -158,6 +164,7 @@ def _row(
     running: tuple[HistoryRow, ...],
     queued: tuple[HistoryRow, ...],
     asked: tuple[RequestFile, ...],
+    missed: HistoryRow | None,
     upcoming: Upcoming | None,
 ) -> JobRow:
     config = file.config if file else None
@@ -166,6 +173,7 @@ def _row(
     usual = usual_seconds(recent)
     late_since = overview.now - timedelta(seconds=usual) if usual else None
     free = not (running or queued)
+    is_expected = config is None or config.enabled
     if config is None or refused is not None:
         runnable = kept and free
     else:
@@ -178,6 +186,7 @@ def _row(
         running=running,
         queued=queued,
         asked=asked,
+        missed=missed if missed and is_expected and not _ran_since(missed, recent, running) else None,
         next=upcoming,
         loaded=overview.loaded.get(name, True) or config is None,
         refused=refused,
@@ -186,6 +195,12 @@ def _row(
         runnable=runnable,
         changed=overview.changed_outside.get(name),
     )
+
+
+def _ran_since(missed: HistoryRow, recent: Recent, running: tuple[HistoryRow, ...]) -> bool:
+    """The line on a missed time may be written when the run that catches up has begun: the time itself is compared."""
+    runs = running if recent.last is None else (*running, recent.last)
+    return any(each.at >= (missed.scheduled_time or missed.at) for each in runs)
 
 
 def usual_seconds(recent: Recent) -> float | None:
@@ -221,9 +236,11 @@ def _urgency(row: JobRow) -> tuple[Any, ...]:
         return 0, -(last.end_time or last.at).timestamp(), row.label
     if row.state in (State.INVALID, State.REFUSED):
         return 1, 0.0, row.label
+    if row.missed:
+        return 2, 0.0, row.label
     if row.running or row.queued:
-        return 2, not row.late, row.label
-    return 3, row.next.at.timestamp() if row.next else float("inf"), row.label
+        return 3, not row.late, row.label
+    return 4, row.next.at.timestamp() if row.next else float("inf"), row.label
 
 
 def _claim(file: JobFile) -> tuple[bool, str]:

@@ -159,6 +159,8 @@ def _state(row: JobRow, overview: Overview) -> Html:
 def _notes(row: JobRow, overview: Overview) -> list[Html | str]:
     """Return what else is to be said of a job's state, a line each."""
     notes: list[Html | str] = []
+    if row.missed:
+        notes.append(html('<span class="warn">missed {}</span>', moment(row.missed.scheduled_time or row.missed.at)))
     if row.running:
         more = f", {len(row.running)} runs" if len(row.running) > 1 else ""
         prefix = "" if row.state is State.RUNNING else "running "

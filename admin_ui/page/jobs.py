@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import gradio as gr
@@ -21,9 +22,11 @@ from admin_ui.page.job_rows import JobRow, chosen, job_names, job_rows
 from admin_ui.page.job_table import chips, table
 from admin_ui.page.markup import Html, html
 from admin_ui.page.views import AT_ONCE, SECONDS_AT_REST, SECONDS_LIVE, Shown, Tools, area
+from admin_ui.queries import Filter
 from admin_ui.requests import RequestFile
 
 SECONDS_RUNNING = 2.0
+MISSED_OF, MOST_MISSED = timedelta(hours=24), 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,8 @@ class Look:
 def look(service: JobManagementService, address: Address) -> Look:
     """Return what there is to see now. Raises StorageError."""
     overview = service.overview(upcoming=MOST_UPCOMING)
-    rows = job_rows(overview, service.get_recents(job_names(overview)))
+    missed = service.get_history_page(Filter(status="missed", since=overview.now - MISSED_OF), limit=MOST_MISSED)
+    rows = job_rows(overview, service.get_recents(job_names(overview)), missed.rows)
     return Look(overview, rows, chosen(rows, address), address)
 
 

@@ -6,7 +6,8 @@ import html
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,8 +18,9 @@ from admin_ui.page.address import Address, parse
 from admin_ui.page.alarm import alarm
 from admin_ui.page.job_rows import JobRow, State, chosen, job_names, job_rows
 from admin_ui.page.job_table import ROWS_A_PAGE, chips, table
+from admin_ui.page.jobs import look
 from admin_ui.page.result import outcome
-from admin_ui.queries import MOST_FAILURES, HistoryRow, Recent
+from admin_ui.queries import MOST_FAILURES, Filter, HistoryRow, Page, Recent
 from admin_ui.requests import Request, RequestFile
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState
 
@@ -287,6 +289,52 @@ def test_a_job_whose_file_is_gone_stays_while_it_runs():
 
 
 DOUBLE = JobFile("b.json", "a", "cd" * 32, "{}", {}, None, {"name": "expected another name"}, "a.json")
+
+
+def missed(job_name: str, at: datetime, **fields: Any) -> HistoryRow:
+    """Return a time that was missed; its line was written at noon."""
+    facts = {"run_id": None, "status": "missed", "failed": False, "at": NOON, "scheduled_time": at, **fields}
+    return HistoryRow(job_name=job_name, **facts)
+
+
+def test_a_missed_time_is_told_before_what_goes_well_until_the_job_runs_again():
+    overview = seen(job("backup"), job("caught-up"), job("fine"), job("off", enabled=False))
+    ends = {
+        "backup": recent(run("backup", "success", ago(90_000))),
+        "caught-up": recent(run("caught-up", "success", ago(1), end_time=NOON)),
+    }
+    names = ("backup", "caught-up", "off")
+    rows = job_rows(overview, ends, [missed(name, ago(seconds)) for seconds in (600, 1200) for name in names])
+    found = table(rows, Address(), overview)
+
+    assert order(found) == ["backup", "caught-up", "fine", "off"]
+    assert text(found).count("missed") == 1 and "ok missed 2026-11-25 11:50:00 UTC" in text(found)
+    assert text(alarm(overview, rows)) == "backup missed its time and has not run since"
+    assert 'href="?view=history&amp;job=backup&amp;status=missed"' in alarm(overview, rows)
+
+
+def test_many_missed_times_are_counted():
+    overview = seen(*(job(f"job-{number}") for number in range(30)))
+    rows = job_rows(overview, {}, [missed(f"job-{number}", ago(60)) for number in range(30)])
+
+    assert text(alarm(overview, rows)).endswith("and 22 more missed their times and have not run since")
+
+
+def test_the_times_that_were_missed_in_the_last_day_are_looked_for():
+    asked = []
+
+    def get_history_page(which: Filter, *, limit: int) -> Page:
+        asked.append(which)
+        return Page((missed("a", ago(60)),), None)
+
+    overview = seen(job("a"))
+    service = SimpleNamespace(
+        overview=lambda upcoming: overview, get_recents=lambda names: {}, get_history_page=get_history_page
+    )
+    (row,) = look(cast(Any, service), Address()).rows
+
+    assert asked == [Filter(status="missed", since=NOON - timedelta(days=1))]
+    assert row.missed is not None
 
 
 def test_a_second_file_of_the_same_name_is_a_row_of_its_own_that_cannot_be_selected():
