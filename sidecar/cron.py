@@ -25,6 +25,7 @@ TICK = timedelta.resolution
 STRIDE = timedelta(days=3)
 REMEMBERED = 4096  # schedules, and days: 10,000 jobs share a few hundred expressions
 ZONE_NAME = re.compile(r"[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,3}")
+LOOK_BACK_DAYS = (2, 40, 400, 9 * 366)  # for the last scheduled time: 29 February can be eight years away
 NO_ZONES = ("posix", "right", "localtime", "posixrules")  # beside the zones in the system's folder
 
 
@@ -71,6 +72,17 @@ class Schedule:
         if last is None:
             return None
         return Span(last if count == 1 else self.next_after(after), last, count)
+
+    def last_until(self, instant: datetime) -> datetime | None:
+        """Return the last scheduled time (UTC) at or before `instant`, None if there is none in the nine years before.
+
+        Raises as `span` does.
+        """
+        for days in LOOK_BACK_DAYS:
+            span = self.span(instant - timedelta(days=days), instant)
+            if span is not None:
+                return span.last
+        return None
 
     def _next_wildcard(self, instant: datetime) -> datetime:
         offset = _offset(self.zone, instant)

@@ -15,7 +15,6 @@ from sidecar.catalog import Catalog
 from sidecar.config import ConfigLoader, is_job_name
 from sidecar.cron import Schedule
 from sidecar.errors import FileUnreadable, Problem, ScheduleError
-from sidecar.evidence import previous
 from sidecar.files import read_json, read_small
 from sidecar.human import clean, did_you_mean, show_minute
 from sidecar.model import PAUSE, JobConfig
@@ -41,7 +40,7 @@ def next_run(
 
     What was scheduled up to `handled` has been run or passed over.
     """
-    waiting = previous(schedule, now) if config.jitter_seconds else None
+    waiting = schedule.last_until(now) if config.jitter_seconds else None
     if waiting is not None and waiting > handled:
         due = policy.due_at(config, schedule, waiting)
         if due > now:

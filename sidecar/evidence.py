@@ -18,8 +18,6 @@ from sidecar.human import show_minute, show_second
 Entry = Mapping[str, Any]
 
 MINUTE = timedelta(minutes=1)
-LOOK_BACK_DAYS = (2, 40, 400, 9 * 366)
-"""In which to look for the scheduled time before a moment: 29 February can be eight years away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +96,6 @@ class Evidence:
         record = self.record(minute)
         is_known = self.definition is not None and record is not None and record[0] == self.definition.sha256
         return not is_known or self.is_scheduled(minute)
-
-
-def previous(schedule: Schedule, instant: datetime) -> datetime | None:
-    """Return the last scheduled time at or before `instant`, None if there is none in nine years."""
-    for days in LOOK_BACK_DAYS:
-        span = schedule.span(instant - timedelta(days=days), instant)
-        if span is not None:
-            return span.last
-    return None
 
 
 def time_in(line: Entry, key: str) -> datetime | None:

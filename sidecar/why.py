@@ -14,7 +14,7 @@ from sidecar import policy
 from sidecar.catalog import Definition
 from sidecar.cron import Schedule
 from sidecar.errors import Problem, ScheduleError
-from sidecar.evidence import MINUTE, Entry, Evidence, began_at, first_of, is_in, previous, stamp, time_in
+from sidecar.evidence import MINUTE, Entry, Evidence, began_at, first_of, is_in, stamp, time_in
 from sidecar.fate import fate, how_it_ended, outcome, pause_before, why_dropped
 from sidecar.human import Moment, clean, count, show_length
 from sidecar.ledger import TIMED
@@ -248,7 +248,7 @@ def _not_scheduled(e: Evidence, at: datetime) -> Iterator[str]:
 
 
 def _nearest(e: Evidence, schedule: Schedule, at: datetime) -> str:
-    before = previous(schedule, at)
+    before = schedule.last_until(at)
     words = "" if before is None else f" The one before is {e.minute(before)}."
     try:
         return f"{words} The next one is {e.minute(schedule.next_after(at))}."
@@ -327,7 +327,7 @@ def _latest(e: Evidence) -> Moment | None:
     """Return the job's latest scheduled time: by its schedule or, without a definition, by the journal."""
     schedule = e.schedule
     if schedule is not None:
-        latest = previous(schedule, e.now)
+        latest = schedule.last_until(e.now)
     else:
         times = (time_in(line, "scheduled_time") for line in e.journal)
         latest = max((time for time in times if time is not None), default=None)

@@ -641,6 +641,18 @@ def test_a_span_that_ends_just_before_a_second_of_a_minute_has_the_time_of_that_
     assert span == Span(noon, noon, 1)
 
 
+@pytest.mark.parametrize(
+    ("expression", "instant", "expected"),
+    [
+        ("0 * * * *", "2026-06-01T14:30Z", "2026-06-01T14:00Z"),
+        ("0 * * * *", "2026-06-01T14:00Z", "2026-06-01T14:00Z"),
+        ("0 0 29 2 *", "2104-02-28T00:00Z", "2096-02-29T00:00Z"),
+    ],
+)
+def test_the_last_time_until_an_instant_may_be_that_instant_or_eight_years_before(expression, instant, expected):
+    assert parse(expression, "UTC").last_until(utc(instant)) == utc(expected)
+
+
 def test_a_span_that_ends_before_it_begins_is_empty():
     now = utc("2026-01-01T00:00Z")
 

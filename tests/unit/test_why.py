@@ -8,7 +8,7 @@ import pytest
 from sidecar.catalog import Definition
 from sidecar.clock import iso
 from sidecar.errors import Problem
-from sidecar.evidence import Evidence, previous
+from sidecar.evidence import Evidence
 from sidecar.history import entries, oldest
 from sidecar.human import Moment, read_time
 from sidecar.journal import JOURNAL, MAIN_LOG
@@ -648,21 +648,6 @@ def test_lines_that_lack_fields_are_no_error():
     named = [{**line, "job_name": "job", "jobs": {"job": None}} for line in torn]
 
     assert ask(at(14), *torn, *named)
-
-
-@pytest.mark.parametrize(
-    ("schedule", "instant", "expected"),
-    [
-        ("0 * * * *", at(14, 30), at(14)),
-        ("0 * * * *", at(14), at(14)),
-        ("0 0 29 2 *", datetime(2104, 2, 28, tzinfo=UTC), datetime(2096, 2, 29, tzinfo=UTC)),
-    ],
-)
-def test_previous_finds_the_last_scheduled_time(schedule, instant, expected):
-    case = Evidence(job_name="job", now=NOW, zone=UTC_ZONE, definition=definition(schedule))
-    assert case.schedule is not None
-
-    assert previous(case.schedule, instant) == expected
 
 
 # The lines that a scheduler really writes
