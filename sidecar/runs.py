@@ -217,8 +217,9 @@ class Runs:
         for run in [*self.ledger.pending, *self.ledger.retries]:
             if run.run_id in self.ledger.cancelled:
                 self.cancel(run, "cancelled when the scheduler ended")
-        for run in self.ledger.retries:
-            self._wait_for_retry(run)
+        for run in list(self.ledger.retries):
+            if not self._pass_over_without_job(run):
+                self._wait_for_retry(run)
 
     def await_retries(self, job_name: str) -> None:
         """Take up the job's pending retries anew: those that came due while its definition could not be used."""
@@ -327,15 +328,23 @@ class Runs:
     def _drop_overdue(self, now: datetime) -> None:
         for run in list(self.ledger.pending):
             definition = self._jobs.get(run.job_name)
-            if definition is None and run.job_name in self.ledger.jobs:
-                if self._has_expired(run, now):  # its file is not ready yet, and who asked has waited long enough
-                    self.pass_over(run, Reason.EXPIRED)
-            elif definition is None:
-                self.pass_over(run, Reason.REMOVED)
-            elif not definition.config.enabled:
-                self.pass_over(run, Reason.DISABLED)
-            else:
+            if self._pass_over_without_job(run):
+                continue
+            if definition is not None:
                 self._pass_over_late(run, definition, now)
+            elif self._has_expired(run, now):  # its file is not ready yet, and who asked has waited long enough
+                self.pass_over(run, Reason.EXPIRED)
+
+    def _pass_over_without_job(self, run: Run) -> bool:
+        """Pass over a run that waits if its job was disabled or is gone; not if its file is merely not ready yet."""
+        definition = self._jobs.get(run.job_name)
+        if definition is not None and not definition.config.enabled:
+            self.pass_over(run, Reason.DISABLED)
+        elif definition is None and run.job_name not in self.ledger.jobs:
+            self.pass_over(run, Reason.REMOVED)
+        else:
+            return False
+        return True
 
     def _pass_over_late(self, run: Run, definition: Definition, now: datetime) -> bool:
         if self._has_expired(run, now):
@@ -365,15 +374,13 @@ class Runs:
         while self._retry_heap and self._retry_heap[0][0] <= monotonic:
             due, run_id = heapq.heappop(self._retry_heap)
             run = self.ledger.retries.get(run_id)
-            if run is None:
+            if run is None or self._pass_over_without_job(run):
                 continue
             definition = self._jobs.get(run.job_name)
-            if definition is None and run.job_name in self.ledger.jobs:
+            if definition is None:
                 continue  # its file is not ready yet; `await_retries` follows when it is
             late = timedelta(seconds=monotonic - due)
-            if definition is None or not definition.config.enabled:
-                self.pass_over(run, Reason.REMOVED if definition is None else Reason.DISABLED)
-            elif policy.is_past_deadline(definition.config, now - late, now):
+            if policy.is_past_deadline(definition.config, now - late, now):
                 self.pass_over(run, Reason.PAST_DEADLINE, missed=True)
             elif self._may_overlap(definition) or not self.is_active(run.job_name):
                 self.begin(run, definition)

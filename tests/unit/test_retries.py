@@ -189,7 +189,6 @@ def test_disabling_or_removing_a_job_while_the_scheduler_is_down_ends_what_waits
             else:
                 world.remove_job(name)
         await world.boot()
-        world.clock.advance(6)
         await world.step()
 
     world = play(tmp_path, story, max_concurrent_runs=1)
