@@ -24,9 +24,9 @@ OK, FAILED, WRONG_USAGE = 0, 1, 2
 HEALTH_TIMEOUT_SECONDS = 5
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 TRIM_BYTES = 128 << 10
-OPEN_FILES = 16_384
-"""Where the system lets us: a log may have 10,000 files, which are open at once for a moment, and strangers may hold
-connections for 20 s. With more of these, memory would run out first."""
+OPEN_FILES = 12_000
+"""Where the system lets us: a log may have 10,000 files, which are open at once for a moment. No more than that, as
+strangers may hold connections for 20 s, each with the beginning of a request."""
 
 GRADIO_ENVIRONMENT = {
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",  # else each action has pandas sum up all events before it

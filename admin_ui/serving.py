@@ -28,6 +28,8 @@ UNREAD_LOOKS = 7
 """At the last of so many looks at which nothing was different, a connection is closed."""
 
 BACKLOG = 2048
+HEAD_BYTES = 32 << 10
+"""Of a request line and its headers: twice the longest token. So much each connection may have us keep in memory."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -66,6 +68,7 @@ def serve(make_app: Callable[[], FastAPI], host: str, port: int, directories: Se
             server_header=False,
             access_log=False,
             ws="none",
+            h11_max_incomplete_event_size=HEAD_BYTES,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             callback_notify=look,
             timeout_notify=LOOK_SECONDS,

@@ -8,6 +8,8 @@ import os
 import resource
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -134,31 +136,49 @@ async def app(scope, receive, send):
         pass
 
 
-def test_the_service_looks_for_both_while_it_serves(tmp_path, monkeypatch):
-    monkeypatch.setattr(serving, "LOOK_SECONDS", 0)
-    mounted = tmp_path / "mounted"
+@contextmanager
+def served(folder: Path, codes: list[int]) -> Iterator[int]:
+    """Serve nothing, give the port, and end it by the loss of a folder."""
+    mounted = folder / "mounted"
     mounted.mkdir()
     descriptor = os.open(mounted, os.O_RDONLY)
     with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    codes: list[int] = []
-
-    def run() -> None:
-        codes.append(serve(FastAPI, "127.0.0.1", port, [Path(f"/proc/self/fd/{descriptor}")]))
-
-    thread = threading.Thread(target=run)
+        port = int(free.getsockname()[1])
+    thread = threading.Thread(
+        target=lambda: codes.append(serve(FastAPI, "127.0.0.1", port, [Path(f"/proc/self/fd/{descriptor}")]))
+    )
     thread.start()
     try:
         wait_for(lambda: is_listening(port), "the service")
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as held:
-            held.sendall(b"GET /at-once " + HEAD)
-            assert held.recv(1) == b""
+        yield port
     finally:
         mounted.rmdir()
         thread.join()
         os.close(descriptor)
 
+
+def test_the_service_looks_for_both_while_it_serves(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "LOOK_SECONDS", 0)
+    codes: list[int] = []
+    with (
+        served(tmp_path, codes) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as held,
+    ):
+        held.sendall(b"GET /at-once " + HEAD)
+        assert held.recv(1) == b""
+
     assert codes == [serving.EX_IOERR]
+
+
+def test_the_beginning_of_a_request_takes_no_more_than_a_little_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(serving, "UNUSED_LOOKS", 1 << 30)
+    with (
+        served(tmp_path, []) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as asking,
+    ):
+        asking.sendall(b"GET / " + HEAD + b"Cookie: " + b"x" * serving.HEAD_BYTES)
+        assert asking.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
 def is_listening(port: int) -> bool:
