@@ -28,6 +28,9 @@ Entry = dict[str, Any]
 def _is_time(value: object) -> bool:
     if not isinstance(value, str) or not TIME.fullmatch(value):
         return False
+    # No clock shows others, and at the edges of the calendar whoever adds an hour to one fails.
+    if not "1970" <= value < "9999":
+        return False
     try:
         datetime.fromisoformat(value)
     except ValueError:

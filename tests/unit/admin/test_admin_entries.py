@@ -33,6 +33,8 @@ GOOD = lines.complete("r1")
         json.dumps(GOOD).encode().replace(b'"stdout": "', b'"stdout": "\xed\xa0\x80'),
         json.dumps(GOOD).encode("utf-16"),
         json.dumps(GOOD)[:-1].encode() + b', "new": ' + b"[" * 200 + b"]" * 200 + b"}",
+        json.dumps({**GOOD, "timestamp": "9999-12-31T23:59:59.999999Z"}).encode(),
+        json.dumps({**GOOD, "scheduled_time": "0001-01-01T00:00:00.000000Z"}).encode(),
         json.dumps(GOOD)[:-1].encode() + b', "new": 1e999}',
         json.dumps({**GOOD, "new": "x" * LONGEST_BARE}).encode(),
     ],
