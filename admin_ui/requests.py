@@ -101,22 +101,16 @@ class Requests:
         aside and read again before it goes, and put back if it is not the answered one. One that came after the
         answer stays, too: if the scheduler has forgotten the id, it is a new request.
         """
-        removed = 0
+        removed, problem = 0, None
         for name in self._names():
-            if name.startswith(".") and name.endswith(SUFFIX + ASIDE):
-                # Of a service that was killed right after it had moved this one aside.
-                removed += self._settle(name, name[1 : -len(ASIDE)], answered_at)
-            elif name.endswith(SUFFIX) and not name.startswith("."):
-                found = self._read(name, name)
-                if found is not None and _is_answered(found, answered_at):
-                    aside = f".{name}{ASIDE}"
-                    with suppress(FileNotFoundError):
-                        # `cp -p` and mv give a new request an old modification time, but not an old change time. Both
-                        # moves below make that a new one, so only here can it be asked for.
-                        came_at = on_the_calendar(os.lstat(self._directory / name).st_ctime)
-                        if _is_answered(found._replace(at=came_at), answered_at):
-                            os.rename(self._directory / name, self._directory / aside)
-                            removed += self._settle(aside, name, answered_at)
+            try:
+                removed += self._clear(name, answered_at)
+            except (FileNotFoundError, PermissionError):
+                pass  # it is gone, or another user's in a folder where each may only remove his own (sticky)
+            except OSError as error:
+                problem = error
+        if problem is not None:
+            raise StorageError(f"an answered request cannot be removed: {problem.strerror}") from problem
         return removed
 
     def unanswered(self, answered_at: AnsweredAt) -> list[RequestFile]:
@@ -141,6 +135,25 @@ class Requests:
             return []
         except OSError as error:
             raise StorageError(f"the requests cannot be listed: {error.strerror}") from error
+
+    def _clear(self, name: str, answered_at: AnsweredAt) -> bool:
+        """Remove one request if it was answered. Raises OSError."""
+        if name.startswith(".") and name.endswith(SUFFIX + ASIDE):
+            # Of a service that was killed right after it had moved this one aside.
+            return self._settle(name, name[1 : -len(ASIDE)], answered_at)
+        if name.startswith(".") or not name.endswith(SUFFIX):
+            return False
+        found = self._read(name, name)
+        if found is None or not _is_answered(found, answered_at):
+            return False
+        # `cp -p` and mv give a new request an old modification time, but not an old change time. Both moves below make
+        # that a new one, so only here can it be asked for.
+        came_at = on_the_calendar(os.lstat(self._directory / name).st_ctime)
+        if not _is_answered(found._replace(at=came_at), answered_at):
+            return False
+        aside = f".{name}{ASIDE}"
+        os.rename(self._directory / name, self._directory / aside)
+        return self._settle(aside, name, answered_at)
 
     def _settle(self, aside: str, name: str, answered_at: AnsweredAt) -> bool:
         found = self._read(aside, name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,6 +107,26 @@ def test_answered_requests_are_removed_and_others_stay(requests, folder):
 
     assert requests.clear(answers(Request("q1", "run", "job"))) == 1
     assert sorted(os.listdir(folder)) == ["b.json", "c.json"]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [(errno.EPERM, nullcontext()), (errno.EIO, pytest.raises(StorageError, match="cannot be removed"))],
+)
+def test_an_answered_request_that_cannot_be_moved_keeps_no_other_one_there(requests, folder, monkeypatch, code, told):
+    for name in ("a", "b", "c"):
+        put(folder, f"{name}.json", document(name))
+    rename = os.rename
+
+    def refuse_one(old: Path, new: Path) -> None:
+        if old.name == "b.json":
+            raise OSError(code, os.strerror(code))
+        rename(old, new)
+
+    monkeypatch.setattr(os, "rename", refuse_one)
+    with told:
+        assert requests.clear(all_of_them) == 2
+    assert os.listdir(folder) == ["b.json"]
 
 
 def test_a_request_without_an_id_is_known_by_its_name_and_time(requests, folder):
