@@ -18,9 +18,9 @@ from admin_ui.auth.hashing import ScryptHash
 from admin_ui.auth.password import LONGEST, SHORTEST
 from admin_ui.deferred import defer
 from admin_ui.errors import AdminError, SettingsError
+from admin_ui.exit_codes import EX_FAILED, EX_OK, EX_USAGE
 from admin_ui.settings import Settings, from_environment
 
-OK, FAILED, WRONG_USAGE = 0, 1, 2
 HEALTH_TIMEOUT_SECONDS = 5
 M_TRIM_THRESHOLD, M_ARENA_MAX = -1, -8  # malloc.h
 TRIM_BYTES = 128 << 10
@@ -55,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _health(settings) if command == "health" else _start(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
-        return WRONG_USAGE
+        return EX_USAGE
     except AdminError as error:
         print(error, file=sys.stderr)
-        return FAILED
+        return EX_FAILED
 
 
 def _start(settings: Settings) -> int:
@@ -117,11 +117,11 @@ def _health(settings: Settings) -> int:
         answer = connection.getresponse().read(16)
     except (OSError, http.client.HTTPException) as error:
         print(f"no answer from {host}:{settings.port}: {error}", file=sys.stderr)
-        return FAILED
+        return EX_FAILED
     finally:
         connection.close()
     print(answer.decode("ascii", "replace"))
-    return OK if answer == b"ok" else FAILED
+    return EX_OK if answer == b"ok" else EX_FAILED
 
 
 def _hash_password() -> int:
@@ -129,6 +129,6 @@ def _hash_password() -> int:
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if not SHORTEST <= len(password) <= LONGEST:
         print(f"a password has {SHORTEST} to {LONGEST} characters", file=sys.stderr)
-        return FAILED
+        return EX_FAILED
     print(ScryptHash.of(password))
-    return OK
+    return EX_OK

@@ -16,9 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from admin_ui.errors import SettingsError
-
-EX_OK, EX_FAILED, EX_IOERR = 0, 1, 74
-"""74 is EX_IOERR of sysexits(3)."""
+from admin_ui.exit_codes import EX_FAILED, EX_IOERR, EX_OK
 
 # A browser's open event stream would hold the shutdown up for ever; a container gets 10 s by default.
 SHUTDOWN_SECONDS = 3

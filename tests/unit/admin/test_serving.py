@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from admin_ui import serving
 from admin_ui.cli import raise_file_limit
 from admin_ui.errors import SettingsError
+from admin_ui.exit_codes import EX_IOERR
 from admin_ui.serving import close_unused, is_dead, listen, serve
 from tests.daemon import wait_for
 
@@ -167,7 +168,7 @@ def test_the_service_looks_for_both_while_it_serves(tmp_path, monkeypatch):
         held.sendall(b"GET /at-once " + HEAD)
         assert held.recv(1) == b""
 
-    assert codes == [serving.EX_IOERR]
+    assert codes == [EX_IOERR]
 
 
 def test_the_beginning_of_a_request_takes_no_more_than_a_little_memory(tmp_path, monkeypatch):
