@@ -123,16 +123,31 @@ class OutputResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes; a file that shrinks meanwhile breaks the answer off, so that nobody takes it for whole."""
-        with self._stack:
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            chunks: Iterator[bytes] = self._output.chunks() if scope["method"] == "GET" else iter(())
-            left = self._output.size if scope["method"] == "GET" else 0
-            while chunk := await asyncio.to_thread(next, chunks, b""):
-                left -= len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if left:
-                raise OSError(f"an output file shrank by {left} bytes while it was sent")
-            await send({"type": "http.response.body", "body": b""})
+        gone = asyncio.create_task(_disconnected(receive))
+        try:
+            with self._stack:
+                await self._send(scope, send, gone)
+        finally:
+            gone.cancel()
+
+    async def _send(self, scope: Scope, send: Send, gone: asyncio.Task[None]) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        chunks: Iterator[bytes] = self._output.chunks() if scope["method"] == "GET" else iter(())
+        left = self._output.size if scope["method"] == "GET" else 0
+        while chunk := await asyncio.to_thread(next, chunks, b""):
+            if gone.done():  # uvicorn would go on taking what it sends to nobody
+                return
+            left -= len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if left:
+            raise OSError(f"an output file shrank by {left} bytes while it was sent")
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Wait until nobody is there any more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _attachment(name: str) -> dict[str, str]:

@@ -546,8 +546,11 @@ def test_nothing_but_a_regular_file_below_the_logs_is_sent(tmp_path, output, kin
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_download_that_is_broken_off_closes_the_file(tmp_path, output):
-    (output / f"{RUN}.stdout").write_bytes(b"x" * 3 * CHUNK_BYTES)
+@pytest.mark.parametrize("told", [True, False])
+def test_a_download_that_is_broken_off_is_read_no_further(tmp_path, output, told):
+    chunks = 50
+    with (output / f"{RUN}.stdout").open("wb") as file:
+        file.truncate(chunks * CHUNK_BYTES)
     app = app_in(tmp_path)
     headers = [(b"host", HOST.encode()), *((name.encode(), value.encode()) for name, value in ANNA.items())]
     path = f"/download/backup/{RUN}.stdout"
@@ -555,13 +558,20 @@ def test_a_download_that_is_broken_off_closes_the_file(tmp_path, output):
         "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
         "scheme": "http", "headers": headers, "client": ("10.0.0.7", 1), "server": (HOST, 80), "state": {},
     }  # fmt: skip
+    sent: list[int] = []
 
     async def ask():
+        gone = asyncio.Event()
+
         async def send(message):
             if message.get("body"):
-                raise OSError("gone")
+                sent.append(len(message["body"]))
+                gone.set()
+                if told:  # which uvicorn does not do
+                    raise OSError("gone")
 
         async def receive():
+            await gone.wait()
             return {"type": "http.disconnect"}
 
         await app(scope, receive, send)
@@ -572,6 +582,7 @@ def test_a_download_that_is_broken_off_closes_the_file(tmp_path, output):
         ]
 
     assert not any(name.endswith(".stdout") for name in asyncio.run(ask()))
+    assert len(sent) < chunks
 
 
 @pytest.fixture
