@@ -139,7 +139,8 @@ class Actions:
             raise ValidationError({"": "say which version of the file is to be deleted"})
         with self._tools.audit.change(user, "delete_job", job_name, {"sha256": sha256}):
             deleted = self._tools.service.delete_job(job_name, expected_sha256=sha256)
-        rest = address.link(job="", confirmed="", sha256="", runs="")
+        find = "" if address.get("find") == job_name else address.get("find")
+        rest = address.link(job="", confirmed="", sha256="", runs="", find=find)
         return [said(f"{job_name} is deleted: {deleted.file} is gone, its history stays"), rest]
 
     def _pause(self, user: User, text: str) -> list[Any]:

@@ -126,6 +126,13 @@ def test_four_fields_and_one_save_make_a_job_that_the_scheduler_loads(visit, sch
     assert lines[0]["details"]["changed"]["schedule"] == {"old": None, "new": "15 3 * * *"}
 
 
+def test_fields_side_by_side_are_equally_high(visit):
+    page = visit().open("/?view=new")
+    inputs = [page.locator(f"#jobs-new-{name} input") for name in ("name", "working-directory", "schedule", "timezone")]
+    heights = {each.evaluate("each => each.offsetHeight") for each in inputs}
+    assert len(heights) == 1
+
+
 def test_a_double_click_makes_one_job_and_no_error(visit, admin):
     page = visit().open("/?view=new")
     fill(page, "new", name="form-double", command="true", schedule="0 0 1 1 *")

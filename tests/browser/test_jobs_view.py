@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.admin_stack import ANNA, CAUSE, DESK, PHONE, Admin, Visit, add_showcase
 from tests.daemon import PATIENCE_SECONDS, Daemon, wait_for
 
+MIDDLE = "each => each.getBoundingClientRect().top + each.getBoundingClientRect().height / 2"
 FAILED = ("import-orders", "flaky-api", "hostile")
 
 
@@ -107,6 +108,15 @@ def test_nothing_superfluous_stands_above_the_first_job(visit_own):
     expect(page.locator("#jobs-jobs button.primary:visible")).to_have_count(0)
     select(page, "backup-db")
     expect(page.locator("#jobs-jobs button.primary:visible")).to_have_count(1)
+
+
+def test_what_stands_above_the_table_is_in_line(visit_own):
+    page = visit_own().open("/")
+    middles = [
+        page.locator(place).first.evaluate(MIDDLE)
+        for place in ("#jobs-toolbar .chips a", "#jobs-find input", "#jobs-refresh")
+    ]
+    assert max(middles) - min(middles) < 1.5
 
 
 def test_the_alarm_names_the_failed_jobs_and_one_click_shows_the_whole_stderr(visit_own):

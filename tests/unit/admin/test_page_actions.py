@@ -37,14 +37,18 @@ def cancel(tmp_path, job_name: str) -> list[str]:
     return cancelled
 
 
-def test_who_deletes_one_job_after_another_keeps_the_filter(tmp_path):
+@pytest.mark.parametrize(
+    ("filtered", "left"),
+    [("&state=disabled", "&state=disabled"), ("&find=back", "&find=back"), ("&find=backup", "")],
+)
+def test_who_deletes_one_job_after_another_keeps_the_filter_unless_it_is_that_job(tmp_path, filtered, left):
     service = SimpleNamespace(delete_job=lambda name, **version: SimpleNamespace(file=f"{name}.json"))
     tools = SimpleNamespace(service=service, audit=AuditLog(tmp_path))
-    address = "?view=jobs&state=disabled&job=backup&confirmed=backup&sha256=ab&runs="
+    address = f"?view=jobs{filtered}&job=backup&confirmed=backup&sha256=ab&runs="
 
     _, to = Actions(cast(Tools, tools))._delete_job(ANNA, address)
 
-    assert to == "?view=jobs&state=disabled"
+    assert to == f"?view=jobs{left}"
 
 
 def test_the_run_that_the_question_was_about_is_cancelled(tmp_path):
