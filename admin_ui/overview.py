@@ -25,6 +25,7 @@ from admin_ui.history import History
 from admin_ui.job_files import JobFile, JobFiles
 from admin_ui.model import on_the_calendar
 from admin_ui.own_writes import OwnWrites
+from admin_ui.pulse import Pulse
 from admin_ui.queries import HistoryRow
 from admin_ui.requests import RequestFile, Requests
 from admin_ui.scheduler_state import ConfigProblem, SchedulerState, scheduler_state
@@ -139,6 +140,7 @@ class Overviews:
         self._own_writes = own_writes
         self._requests = requests
         self._heart = log_directory / HEARTBEAT
+        self._pulse = Pulse(log_directory, clock)
         self._clock = clock
         self._definitions: Kept[Definitions] = Kept()
         self._runs: Kept[Runs] = Kept()
@@ -187,7 +189,7 @@ class Overviews:
     def scheduler(self, now: datetime) -> SchedulerState:
         """Return what is known of the scheduler. Raises StorageError."""
         with self._history.reading() as connection:
-            return scheduler_state(connection, now, self._heartbeat())
+            return scheduler_state(connection, now, self._heartbeat(), self._pulse.lost_at())
 
     def _look_at_files(self, default_zone: str, now: datetime) -> Definitions:
         files = self._files.list()

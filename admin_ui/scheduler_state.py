@@ -95,14 +95,20 @@ def apply_main_entry(connection: sqlite3.Connection, entry: Entry) -> None:
         connection.execute("DELETE FROM config_errors WHERE file = ?", (entry["file"],))
 
 
-def scheduler_state(connection: sqlite3.Connection, now: datetime, heartbeat: datetime | None) -> SchedulerState:
-    """Return what is known of the scheduler; `heartbeat` is the time of logs/.heartbeat, if there is one."""
+def scheduler_state(
+    connection: sqlite3.Connection, now: datetime, heartbeat: datetime | None, lost_at: datetime | None = None
+) -> SchedulerState:
+    """Return what is known of the scheduler.
+
+    `heartbeat` is the time of logs/.heartbeat, if there is one; `lost_at` since when its lock is known to be nobody's.
+    """
     facts: dict[str, str | None] = dict(connection.execute("SELECT name, value FROM facts").fetchall())
     seen = [each for each in (from_iso_or_none(facts.get("last_seen")), heartbeat) if each is not None]
     # The clock may have been ahead. By a little, and the next heartbeat comes soon; by more, it says nothing of now.
     believed = [each for each in seen if each - now <= SILENT_AFTER]
     status = facts.get("phase") or "unknown"
-    if status in ("alive", "stopping") and not any(now - each <= SILENT_AFTER for each in believed):
+    oldest = now - SILENT_AFTER if lost_at is None else max(lost_at, now - SILENT_AFTER)
+    if status in ("alive", "stopping") and not any(each >= oldest for each in believed):
         status = "silent"
     last_seen = max(believed or seen, default=None)
     rows = connection.execute("SELECT file, job_name, errors, kept, at FROM config_errors ORDER BY file").fetchall()

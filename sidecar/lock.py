@@ -5,13 +5,18 @@ Works on local file systems only.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import struct
 from pathlib import Path
 
 from sidecar.errors import AlreadyRunning
 
 LOCK = ".lock"
+
+WHOLE_FILE = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+"""For F_OFD_SETLK (fcntl(2)), as struct flock: type, whence, start, length, pid."""
 
 
 class Lock:
@@ -30,6 +35,10 @@ class Lock:
         except BlockingIOError:
             os.close(descriptor)
             raise AlreadyRunning(f"another scheduler holds {self._path}") from None
+        # Whether an flock is held can only be found out by taking it, which a reader of the logs must not. Whether this
+        # one is, the kernel tells. Where a file system knows no such lock, the heartbeat alone is the sign of life.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WHOLE_FILE)
         self.release()
         self._descriptor = descriptor
 

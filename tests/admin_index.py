@@ -25,10 +25,10 @@ def row(history: History, run_id: str) -> queries.HistoryRow:
     return found
 
 
-def state(history: History, seconds: float = 0, heartbeat: float | None = None):
-    beat = None if heartbeat is None else NOON + timedelta(seconds=heartbeat)
+def state(history: History, seconds: float = 0, heartbeat: float | None = None, lost: float | None = None):
+    beat, lost_at = (None if each is None else NOON + timedelta(seconds=each) for each in (heartbeat, lost))
     with history.database.read() as connection:
-        return scheduler_state(connection, NOON + timedelta(seconds=seconds), beat)
+        return scheduler_state(connection, NOON + timedelta(seconds=seconds), beat, lost_at)
 
 
 def started(seconds: float, config_errors: int = 0):

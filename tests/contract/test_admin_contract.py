@@ -38,7 +38,7 @@ from sidecar.config import ConfigLoader
 from sidecar.errors import JobFileError, ScheduleError
 from sidecar.files import read_json as sidecar_read_json
 from tests.contract.test_job_schema import mutated_documents
-from tests.daemon import Daemon
+from tests.daemon import Daemon, wait_for
 from tests.hostile import HOSTILE
 from tests.property.test_cron_properties import NIGHTS, anything, expressions, nightly, spoilt_expressions
 from tests.strategies import job_documents, written
@@ -373,4 +373,16 @@ def test_history_survives_rotation_and_a_restart_of_both(tmp_path):
 
         assert len(list(daemon.logs.glob("scheduler_jobs.log.*"))) > 1
         assert [result.run_id for result in service.get_job_history("job")] == runs[::-1]
+        service.stop()
+
+
+def test_the_page_hears_of_a_killed_scheduler_before_its_heartbeat_is_overdue(tmp_path):
+    with Daemon(tmp_path) as daemon:
+        service = JobManagementService(daemon.jobs, daemon.logs, data_directory=tmp_path / "data")
+        service.start()
+        wait_for(lambda: service.overview().scheduler.status == "alive", "the page to see the scheduler")
+        daemon.kill()
+        wait_for(lambda: service.overview().scheduler.status == "silent", "the page to miss it", patience=30)
+        daemon.start()
+        wait_for(lambda: service.overview().scheduler.status == "alive", "the page to see it again")
         service.stop()

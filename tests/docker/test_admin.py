@@ -240,6 +240,15 @@ def test_admin_alone_is_healthy_and_stops_in_time(start: Start) -> None:
     assert stack.inspect(".State.ExitCode", "admin") == 0  # 137 if it had to be killed
 
 
+def test_page_tells_of_a_killed_scheduler_before_its_heartbeat_is_overdue(start: Start) -> None:
+    stack = start()
+    with signed_in_for_the_first_time(stack) as client:
+        wait_for(lambda: "Scheduler" not in client.get("/").text, "the page to see the scheduler")
+        stack.compose("kill", "scheduler")
+
+        wait_for(lambda: "Scheduler silent" in client.get("/").text, "the page to miss it", patience=45)
+
+
 def test_folder_replaced_on_the_host_is_found_again(start: Start) -> None:
     stack = start("admin")
     shutil.rmtree(stack.logs)

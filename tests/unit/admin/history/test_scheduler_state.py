@@ -51,6 +51,23 @@ def test_the_scheduler_is_what_its_log_says(history, main_log, story, seconds, s
 
 
 @pytest.mark.parametrize(
+    ("story", "beat", "lost", "status"),
+    [
+        ([started(0)], 0, 3, "silent"),
+        ([started(0), line("scheduler_stopping", 2, reason="SIGTERM")], 0, 3, "silent"),
+        ([started(0), line("scheduler_stopped", 2, reason="SIGTERM")], 0, 3, "stopped"),
+        ([started(0)], 5, 3, "alive"),  # of another version, or on files that know no such lock
+        ([started(0), started(5)], 0, 3, "alive"),
+    ],
+)
+def test_one_whose_lock_is_nobodys_is_silent_unless_it_gave_a_sign_since(history, main_log, story, beat, lost, status):
+    append(main_log, *story)
+    history.poll()
+
+    assert state(history, 8, heartbeat=beat, lost=lost).status == status
+
+
+@pytest.mark.parametrize(
     ("beat", "seconds", "status", "last_seen"),
     [
         (200, 210, "alive", 200),
