@@ -279,15 +279,17 @@ def test_a_page_whose_session_has_ended_asks_seldom_as_each_refusal_is_a_line_in
     anna.problems.clear()  # the 401s
 
 
-def test_a_scheduler_that_stopped_is_said_at_the_top(browser, tmp_path):
+@pytest.mark.parametrize(("end", "word"), [(Daemon.stop, "stopped"), (Daemon.kill, "silent")])
+def test_a_scheduler_that_ended_is_said_at_the_top(browser, tmp_path, end, word):
+    """UI.md 27."""
     with Daemon(tmp_path) as scheduler, Admin(tmp_path) as admin:
         scheduler.job("job", "true")
         anna = Visit(browser, admin.url, ANNA)
         page = anna.open("/")
         expect(page.locator("#jobs-table")).to_contain_text("job")
-        expect(page.locator("#jobs-jobs")).not_to_contain_text("scheduler stopped")
-        scheduler.stop()
-        told = re.compile("Scheduler stopped .*what you see is that old")
+        expect(page.locator("#jobs-jobs")).not_to_contain_text(f"Scheduler {word}")
+        end(scheduler)
+        told = re.compile(f"Scheduler {word}.*what you see is that old")
         expect(page.locator("#jobs-jobs")).to_contain_text(told, timeout=15_000)
         page.click("#jobs-header nav a >> text=History")
         expect(page.locator("#jobs-trouble")).to_contain_text(told)
