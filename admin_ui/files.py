@@ -157,10 +157,19 @@ def read_json(data: bytes) -> Any:
     try:
         value = DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"line {error.lineno}, column {error.colno}: this is not JSON: {error.msg}") from None
+        raise ValueError(_explain_syntax(text, error)) from None
     if SURROGATE_ESCAPE.search(text):
         _require_characters(value)
     return value
+
+
+def _explain_syntax(text: str, error: json.JSONDecodeError) -> str:
+    where = f"line {error.lineno}, column {error.colno}"
+    if error.pos >= len(text.rstrip(" \t\r\n")):
+        return f"{where}: the JSON ends too early; write the rest"
+    what = error.msg.removesuffix(" at").lower()
+    advice = "look for a missing quote, a missing comma or one too many just before it"
+    return f"{where}: this is not JSON: {what}; {advice}"
 
 
 def _require_small(status: os.stat_result, limit: int) -> None:

@@ -145,6 +145,17 @@ def test_every_hostile_text_is_read_or_refused_alike(kind, tmp_path):
     assert read[0] == read[1]
 
 
+@pytest.mark.parametrize("data", [b"{", b'{"a" 1}', b"{'a': 1}", b'{"a": 1,}', b"{} {}", b'{"a":\n "x\ny"}', b"[1,\n"])
+def test_a_mistake_in_the_json_is_explained_alike(data):
+    said = []
+    for read_json in (admin_read_json, sidecar_read_json):
+        with pytest.raises(ValueError) as refusal:
+            read_json(data)
+        said.append(str(refusal.value))
+
+    assert said[0] == said[1]
+
+
 def test_both_know_the_same_fields_and_words():
     assert [each.name for each in fields(sidecar_model.JobConfig)] == list(FIELDS)
     assert list(STATUSES) == [each.value for each in sidecar_model.Status]
