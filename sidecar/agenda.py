@@ -155,6 +155,10 @@ class Agenda:
         for record in self._ledger.jobs.values():
             record.handled = now
         self._logger.record_jobs(list(self._ledger.jobs), clock=now)
+        self.plan_anew()
+
+    def plan_anew(self) -> None:
+        """Compute the next time of every job: what was put off for a moment was so by a clock that is set since."""
         self._unplanned = list(self._entries)
         self.plan()
 

@@ -306,6 +306,8 @@ class JobScheduler:
             self._sweeper.notice_ahead(timedelta(seconds=jump.seconds))
             if jump.too_far:
                 self.agenda.reanchor(now)
+            else:
+                self.agenda.plan_anew()
 
     def _tell_jump(self, seconds: float, *, reanchored: bool) -> None:
         self.logger.event("clock_jump", level="warning", seconds=round(seconds, 3), reanchored=reanchored)

@@ -1,5 +1,6 @@
 """What becomes of scheduled times when the clock is set."""
 
+import asyncio
 import os
 from datetime import timedelta
 
@@ -255,6 +256,26 @@ def test_output_grows_not_too_old_by_a_clock_that_went_ahead_until_a_day_has_pas
         assert not kept.exists()
 
     play(tmp_path, story, inline_output_bytes=10)
+
+
+def test_a_time_that_waits_for_what_a_crash_left_does_not_wait_for_a_clock_that_was_set_back_meanwhile(tmp_path):
+    async def story(world):
+        world.job(schedule="* * * * *")
+        await world.boot()
+        await world.at(NOON + MINUTE)
+        world.clock.advance(hours=2)
+        world.leftovers_gone = asyncio.Event()
+        await world.boot()
+        world.clock.set_wall(NOON + HOUR)
+        await world.step()
+        world.leftovers_gone.set()
+        await world.step()
+        world.clock.advance(0.1)
+        await world.step()
+
+    world = play(tmp_path, story)
+
+    assert [line["scheduled_time"] for line in world.lines("job_start")] == [stamp(NOON + MINUTE), stamp(NOON + HOUR)]
 
 
 @pytest.mark.parametrize("back", [2 * HOUR, 24 * HOUR])
