@@ -88,12 +88,12 @@ class FakeProcess:
     def __init__(self, launch: Launch) -> None:
         self.launch = launch
         self.stubborn = False
-        self._stdout = os.dup(launch.stdout)  # a process has its own
+        self._stdout: int | None = os.dup(launch.stdout)  # a process has its own
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
 
     def finish(self, exit_code: int = 0, output: bytes = b"") -> None:
         """End the process by itself."""
-        if not self._exit.done():
+        if not self._exit.done() and self._stdout is not None:
             os.write(self._stdout, output)
             self._end(Exit(exit_code=exit_code, signal=None, cpu_seconds=0.01, max_rss_bytes=1 << 20))
 
@@ -118,8 +118,14 @@ class FakeProcess:
             self._end(Exit(exit_code=143, signal=15, cpu_seconds=0.01, max_rss_bytes=1 << 20))
         return 0
 
+    def vanish(self) -> None:
+        """Let nothing of it be left, and nobody hear of it."""
+        if self._stdout is not None:
+            os.close(self._stdout)
+            self._stdout = None
+
     def _end(self, how: Exit) -> None:
-        os.close(self._stdout)
+        self.vanish()
         self._exit.set_result(how)
 
 
@@ -155,6 +161,7 @@ class World:
         self.target = FakeTarget()
         # Nobody starts the watcher here: `step` looks at everything.
         self.settings = Settings(jobs_dir=self.jobs, logs_dir=self.logs, watch=watch, **settings)
+        self.new_target = lambda: FakeTarget(self.leftovers_gone)
         self.scheduler: JobScheduler
         self.leftovers_gone: asyncio.Event | None = None
         """Set beforehand, a scheduler that boots has to wait for it before what the last one left is dead."""
@@ -195,11 +202,16 @@ class World:
 
     async def boot(self) -> None:
         """Start a scheduler, as after a crash if there was one already."""
-        self.target = FakeTarget(self.leftovers_gone)
+        self.target = self.new_target()
         self.scheduler = JobScheduler(
             self.jobs, self.logs, settings=self.settings, clock=self.clock, target=self.target, environment={}
         )
         await self.step()
+
+    def crash(self) -> None:
+        """Let the scheduler and all that it started die, with what is not on disk; `boot` starts the next one."""
+        for process in self.target.processes.values():
+            process.vanish()
 
     async def step(self, times: int = 1) -> None:
         """Let the scheduler look at everything, and let what it started go as far as it can."""
