@@ -165,6 +165,18 @@ def test_the_zone_of_the_page_counts_for_rows_and_for_plots(look):
     expect(tick).to_have_text(str(before))
 
 
+def test_the_zone_stays_for_the_rows_that_stay_when_others_go(look):
+    page = look()
+    rows = page.locator(ROWS)
+    before = rows.count()
+    page.select_option("#jobs-zone", "browser")
+    expect(rows.nth(1).locator("time:not([data-elapsed])").first).to_contain_text("GMT")
+    write(page, "since", "220m")
+    page.keyboard.press("Enter")
+    expect(rows).not_to_have_count(before)
+    expect(rows.locator("time", has_text="UTC")).to_have_count(0)
+
+
 # Filters
 
 

@@ -30,13 +30,19 @@
     return formats.get(name);
   };
 
-  const written = new WeakMap(); // what an absolute time was made of: to format all of them each second is dear
+  const written = new WeakMap(); // an absolute time and what it was made of: to format all of them each second is dear
+  const exactly = (time, at) => {
+    const of = `${time.dateTime} ${time.dataset.zone} ${chosenZone()}`;
+    const known = written.get(time);
+    if (known && known.of === of) return known.text;
+    const text = inZone(EXACT, time.dataset.zone).format(at);
+    written.set(time, { of, text });
+    return text;
+  };
   const tell = (time) => {
     const at = new Date(time.dateTime);
-    const made = `${time.dateTime} ${time.dataset.zone} ${chosenZone()}`;
-    if (written.get(time) !== made || !time.title) time.title = inZone(EXACT, time.dataset.zone).format(at);
-    written.set(time, made);
-    let text = time.title;
+    let text = exactly(time, at);
+    if (time.title !== text) time.title = text; // also where Gradio wrote the server's over it
     if ("relative" in time.dataset) text = relative(at);
     else if ("elapsed" in time.dataset) text = span(Math.max(0, (now() - at) / 1000));
     if (time.textContent !== text) time.textContent = text;
@@ -56,7 +62,7 @@
   });
   touch(showChoice);
   // At once, not with the next frame as others do: whole dates take more lines, and the window would be scrolled for them.
-  new MutationObserver(tellAll).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["datetime"] });
+  new MutationObserver(tellAll).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["datetime", "title"] });
   setInterval(tellAll, 1000);
   Object.assign(jobs, { inZone });
 })();
