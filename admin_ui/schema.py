@@ -139,7 +139,9 @@ def _explain(problem: SchemaProblem) -> Iterator[tuple[str, str]]:
 
 
 def _unknown(key: str, known: Mapping[str, Any]) -> str:
-    meant = difflib.get_close_matches(key[:LONGEST_KEY_SHOWN].lower(), known, n=1)
+    plain = key[:LONGEST_KEY_SHOWN].lower().replace("-", "_")
+    begun = [name for name in known if len(plain) > 2 and name.startswith(plain)]
+    meant = begun or difflib.get_close_matches(plain, known, n=1)
     return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key; remove it"
 
 

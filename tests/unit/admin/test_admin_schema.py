@@ -35,6 +35,8 @@ def test_a_good_document_has_no_problem():
         ("environment.PORT", 5, "expected a text"),
         ("environment.JOB_ID", "x", "expected a variable's name: not empty, without = and not beginning JOB_"),
         ("timout_seconds", 5, "unknown key; did you mean timeout_seconds?"),
+        ("timeout", 5, "unknown key; did you mean timeout_seconds?"),
+        ("kill-grace-seconds", 5, "unknown key; did you mean kill_grace_seconds?"),
         ("zzz", 5, "unknown key; remove it"),
     ],
 )
