@@ -166,7 +166,9 @@ def _find(service: JobManagementService, job: str, wanted: Mapping[str, str | No
 
 
 def _json_lines(service: JobManagementService, numbers: tuple[int, ...]) -> Iterator[bytes]:
-    for first in range(0, len(numbers), ENTRIES_AT_ONCE):
-        entries = service.read_log_lines(numbers[first : first + ENTRIES_AT_ONCE])
+    first = 0
+    while first < len(numbers):
+        entries, read = service.read_log_lines(numbers[first : first + ENTRIES_AT_ONCE])
+        first += read
         # In ASCII: nothing in it turns a terminal's text around or moves its cursor.
         yield "".join(json.dumps(entry) + "\n" for entry in entries).encode()

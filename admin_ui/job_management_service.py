@@ -48,6 +48,10 @@ LEFTOVER_SECONDS = 3600.0
 """What a killed save left behind goes after this time; no save takes as long."""
 
 MOST_ROWS = 1000
+MOST_CHARACTERS = 128 << 20
+"""Of log entries that are returned together: twice those of 1,000 by the scheduler's defaults."""
+
+MOST_CHARACTERS_AT_ONCE = 16 << 20
 
 
 class JobManagementService:
@@ -249,7 +253,9 @@ class JobManagementService:
         """Return what `get_job_logs` does, and whether that is all there is. Raises ValidationError."""
         with self.history.reading() as connection:
             lines = queries.log_lines(connection, job_name, limit, search, status)
-            return Found(tuple(queries.log_entries(connection, lines.numbers)), lines.complete)
+            numbers = queries.fitting(connection, lines.numbers, MOST_CHARACTERS)
+            is_all = lines.complete and len(numbers) == len(lines.numbers)
+            return Found(tuple(queries.log_entries(connection, numbers)), is_all)
 
     def find_log_lines(
         self, job_name: str, limit: int, *, search: str | None = None, status: str | None = None, seconds: float
@@ -258,10 +264,14 @@ class JobManagementService:
         with self.history.reading() as connection:
             return queries.log_lines(connection, job_name, limit, search, status, seconds)
 
-    def read_log_lines(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
-        """Return the entries of lines that `find_log_lines` found. Raises StorageError."""
+    def read_log_lines(self, numbers: Sequence[int]) -> tuple[list[dict[str, Any]], int]:
+        """Return the entries of the first of the lines that `find_log_lines` found, and how many lines these are.
+
+        Raises StorageError.
+        """
         with self.history.reading() as connection:
-            return queries.log_entries(connection, numbers)
+            first = queries.fitting(connection, numbers, MOST_CHARACTERS_AT_ONCE)
+            return queries.log_entries(connection, first), len(first)
 
     def get_history_page(self, which: Filter, *, limit: int = 50, before: str | None = None) -> Page:
         """Return runs and passed-over times, newest first. Raises ValidationError for a filter that means nothing."""

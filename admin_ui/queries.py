@@ -201,6 +201,20 @@ def log_lines(
     return Lines(tuple(numbers[:limit]), complete and len(numbers) <= limit)
 
 
+def fitting(connection: sqlite3.Connection, numbers: Sequence[int], most: int) -> Sequence[int]:
+    """Return the first of these lines, those that have no more than `most` characters together, but at least one.
+
+    A line may have 16 MiB of output, and a page or a download has many lines in memory.
+    """
+    length = "SELECT length(document) + length(stdout) + length(stderr) FROM lines WHERE seq = ?"
+    for place, number in enumerate(numbers):
+        row = connection.execute(length, (number,)).fetchone()
+        most -= row[0] if row else 0
+        if most < 0:
+            return numbers[: max(1, place)]
+    return numbers
+
+
 def log_entries(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[dict[str, Any]]:
     """Return the journal's entries of these lines, in their order, without those that were forgotten meanwhile."""
     found = (

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from admin_ui import download as downloads
+from admin_ui import job_management_service
 from admin_ui.app import create_app
 from admin_ui.audit import AuditLog
 from admin_ui.auth import USER_KEY, User, hashing
@@ -627,6 +628,17 @@ def test_the_log_is_downloaded_as_it_is_filtered(logged, tmp_path, wanted, monke
     line = audit_lines(tmp_path)[-1]
     assert (line["event"], line["action"], line["job_name"]) == ("viewed", "download_log", "backup")
     assert line["details"] == {"search": None, "status": None, "entries": len(entries), **wanted}
+
+
+def test_a_log_with_much_output_is_downloaded_whole_and_shown_in_part(logged, monkeypatch):
+    app, service = logged
+    whole = [json.dumps(entry) for entry in service.find_job_logs("backup").entries]
+    monkeypatch.setattr(job_management_service, "MOST_CHARACTERS_AT_ONCE", 1)
+    monkeypatch.setattr(job_management_service, "MOST_CHARACTERS", 1)
+
+    assert browser(app, **ANNA).get("/download/log/backup.jsonl").text.splitlines() == whole
+    shown = service.find_job_logs("backup")
+    assert ([json.dumps(entry) for entry in shown.entries], shown.complete) == (whole[:1], False)
 
 
 def test_a_log_that_is_not_downloaded_to_its_end_says_so(logged, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -135,6 +136,17 @@ def test_log_lines_that_were_forgotten_meanwhile_are_left_out(stocked):
         number = queries.log_lines(connection, "job", 1).numbers[0]
 
         assert len(queries.log_entries(connection, [number, 10**9])) == 1
+
+
+def test_no_more_lines_are_read_at_once_than_fit_but_always_one(stocked):
+    with stocked.database.read() as connection:
+        numbers = queries.log_lines(connection, "job", 100).numbers
+        length = sum(len(json.dumps(each)) for each in queries.log_entries(connection, numbers))
+
+        assert queries.fitting(connection, numbers, 2 * length) == numbers
+        assert 1 < len(queries.fitting(connection, numbers, length // 2)) < len(numbers)
+        assert queries.fitting(connection, numbers, 0) == numbers[:1]
+        assert queries.fitting(connection, [10**9], 0) == [10**9]
 
 
 def test_results_are_the_ended_runs_with_their_output(stocked):
