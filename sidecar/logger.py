@@ -176,7 +176,8 @@ class JobLogger:
 
     def log_schedule_error(self, job_name: str, error: str) -> None:
         """Log that a job's next time cannot be computed; the job is left out until its definition changes."""
-        self.event("schedule_error", level="error", component="schedule", job_name=job_name, errors=error)
+        errors = [{"field": "schedule", "found": "", "wanted": error}]
+        self.event("schedule_error", level="error", component="schedule", job_name=job_name, errors=errors)
 
     # Runs, in the journal
 

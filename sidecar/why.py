@@ -211,8 +211,12 @@ def _invalid_before(e: Evidence, file: str, since: datetime) -> Iterator[str]:
     logged = [line for line in e.main if line.get("file") == file and stamp(line) < since]
     if logged and logged[-1]["event"] == "config_error":
         when = e.second(stamp(logged[-1]))
-        found = "; ".join(_problem_of(each) for each in list(logged[-1].get("errors") or ())[:MOST_PROBLEMS])
-        yield f"Before that {file} was invalid. At {when} the scheduler found: {found}"
+        yield f"Before that {file} was invalid. At {when} the scheduler found: {_problems_in(logged[-1])}"
+
+
+def _problems_in(line: Mapping[str, object]) -> str:
+    errors = line.get("errors")
+    return "; ".join(_problem_of(each) for each in (errors if isinstance(errors, list) else [errors])[:MOST_PROBLEMS])
 
 
 def _problem_of(error: object) -> str:
@@ -291,7 +295,7 @@ def _lost(e: Evidence, at: datetime) -> Iterator[str]:
             return
     for line in reversed(e.main):
         if line["event"] == "schedule_error" and line.get("job_name") == e.job_name:
-            yield f"Its next time could not be computed: {line.get('errors')}."
+            yield f"Its next time could not be computed: {_problems_in(line)}."
             return
     for line in reversed(e.main):
         if line["event"] == "journal_degraded" and stamp(line) < at + timedelta(days=1):

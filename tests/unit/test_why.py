@@ -485,6 +485,14 @@ def test_a_time_that_has_no_line_although_it_should_says_so():
     assert "has no line for it although it should" in ask(at(14))
 
 
+def test_a_time_that_could_not_be_computed_says_why():
+    problem = {"field": "schedule", "found": "", "wanted": "no date of the next years matches"}
+    line = entry(at(13), "schedule_error", job_name="job", errors=[problem])
+
+    said = "Its next time could not be computed: schedule: no date of the next years matches."
+    assert said in ask(at(14), main=[line])
+
+
 def test_a_time_while_the_journal_could_not_be_written_says_that():
     broken = entry(at(13, 50), "journal_degraded", reason="No space left on device")
 
