@@ -199,7 +199,7 @@ MAIN_EVENTS: Mapping[str, tuple[str, ...]] = {
 FIELDS: Mapping[str, tuple[str, ...]] = {**JOURNAL_EVENTS, **MAIN_EVENTS}
 """By event, what this side relies on."""
 
-UNLIKE = {"scheduler_started": "jobs", "heartbeat": "jobs", "schedule_error": "errors", "checkpoint": "version"}
+UNLIKE = {"scheduler_started": "jobs", "heartbeat": "jobs", "checkpoint": "version"}
 """Fields that mean another thing here than under other events, and nothing to this side."""
 
 
