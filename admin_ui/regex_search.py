@@ -18,11 +18,13 @@ CHUNK_BYTES = 1 << 20
 LONGEST_BLOCK = 4 << 20
 OVERLAP = 800
 MOST_CPU_SECONDS = 10  # should nobody be left to end it
+MOST_MEMORY = 256 << 20  # there are patterns that take a gigabyte in three seconds; the service would be ended for it
 
 
 def main(pattern: str, size: int, limit: int) -> None:
     """Search standard input and print what is found."""
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     find = re.compile(pattern, re.IGNORECASE).search
     number, found, last, complete = 1, 0, 0, True
     for position, block in blocks(_chunks(size)):

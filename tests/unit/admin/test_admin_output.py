@@ -483,3 +483,15 @@ def test_no_descriptor_is_left_open(outputs, file):
             pass
 
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_pattern_that_takes_too_much_memory_is_ended_and_what_was_found_is_told(outputs, file):
+    file.write_text("needle aa\n" + "a" * (3 << 20))
+
+    with show(outputs) as found:
+        hits = found.search("(?:(?:a)+?)+?$", regex=True)
+        assert (texts(hits.lines), hits.complete) == ([(1, "needle aa")], False)
+        astral = "\N{GRINNING FACE}" * (regex_search.LONGEST_BLOCK // 4 - 10)
+    file.write_text(f"{astral} needle\n" * 3)
+    with show(outputs) as found:
+        assert found.search("nee?dle$", regex=True).complete
