@@ -159,6 +159,7 @@ def test_a_question_mark_lists_the_keys_and_escape_gives_the_focus_back(visit):
     page.focus("#jobs-help")
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_contain_text("history")
+    expect(page.locator("dialog")).to_contain_text("from the row of one job to the next")
     page.keyboard.press("Escape")
     expect(page.locator("dialog")).to_have_count(0)
     expect(page.locator("#jobs-help")).to_be_focused()

@@ -75,6 +75,7 @@
     if (!inView()) jobs.go("?view=jobs");
     jobs.byId("jobs-find").querySelector("input").focus();
   });
+  jobs.key("↑ ↓", "from the row of one job to the next; Enter selects it");
   jobs.key("x", "run the selected job", () => {
     const run = jobs.byId("jobs-run");
     if (inView() && run && !run.disabled) run.click();
