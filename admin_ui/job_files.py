@@ -196,8 +196,9 @@ class JobFiles:
         path = self.directory / current.file
 
         def check() -> None:
-            found = self._read(current.file)
-            if found.sha256 != current.sha256:
+            # Only this, as the file is replaced next: to understand what it says takes time in which it may change.
+            if self._digest(current.file) != current.sha256:
+                found = self._read(current.file)
                 raise ConflictError(current.file, found.text, found.sha256)
 
         try:
@@ -238,6 +239,12 @@ class JobFiles:
             else:
                 self._known.pop(entry.name, None)
         return found
+
+    def _digest(self, file: str) -> str | None:
+        try:
+            return digest(read_below(self.directory, file)[0])
+        except FileUnreadable:
+            return None
 
     def _read(self, file: str) -> JobFile:
         """Return what a file holds. Raises FileNotFoundError."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from admin_ui import job_files
 from admin_ui.errors import (
     ConflictError,
     JobAlreadyExistsError,
@@ -18,6 +19,7 @@ from admin_ui.errors import (
     StorageError,
     ValidationError,
 )
+from admin_ui.files import read_below
 from admin_ui.job_files import JobFiles
 from admin_ui.json_edit import edit
 from admin_ui.model import JobConfig
@@ -257,19 +259,42 @@ def test_a_file_that_goes_between_two_looks_is_a_conflict(files, change, look, m
     put(files)
     seen = files.get("job").sha256
     put(files)  # young, so that the listing reads it again
-    real, calls = files._read, []
+    calls = []
 
-    def read(file):
+    def read(directory, file):
         calls.append(file)
         if len(calls) == look:
-            (files.directory / "job.json").unlink()
-        return real(file)
+            (directory / "job.json").unlink()
+        return read_below(directory, file)
 
-    monkeypatch.setattr(files, "_read", read)
+    monkeypatch.setattr(job_files, "read_below", read)
     with pytest.raises(ConflictError):
         change(files, seen)
     assert len(calls) == look
     assert os.listdir(files.directory) == []
+
+
+def test_nothing_takes_time_between_the_last_look_at_a_file_and_its_replacement(files, monkeypatch):
+    put(files)
+    seen = files.get("job").sha256
+    looks: list[str] = []  # of the listing, before the change, and the last one
+
+    def understood(*arguments):
+        if len(looks) == 3:
+            looks.clear()
+            (files.directory / "job.json").write_text("by hand")
+        return understand(*arguments)
+
+    def read(directory, file):
+        looks.append(file)
+        return read_below(directory, file)
+
+    understand = job_files._understood
+    monkeypatch.setattr(job_files, "_understood", understood)
+    monkeypatch.setattr(job_files, "read_below", read)
+    disable(files, seen)
+
+    assert (files.directory / "job.json").read_text() == "by hand"
 
 
 def test_a_link_is_shown_but_not_written_through(files, tmp_path):
