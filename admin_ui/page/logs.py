@@ -13,6 +13,7 @@ from gradio.components import Component
 from admin_ui.audit import CANCEL_RUN
 from admin_ui.auth import User
 from admin_ui.errors import AdminError, JobNotFoundError, RunNotFoundError, ValidationError
+from admin_ui.job_files import JobFile
 from admin_ui.model import FAILED
 from admin_ui.output import STREAMS
 from admin_ui.page.address import Address, link, parse
@@ -130,22 +131,23 @@ class LogsView:
         earlier = self._service.get_history_page(Filter(job_name=row.job_name, until=row.at), limit=5).rows
         recent = self._service.get_recent(row.job_name)
         newest = self._service.get_history_page(Filter(job_name=row.job_name), limit=5).rows
+        file = self._file(row.job_name)
         return Run(
             row=row,
             recent=recent,
             asked=asked(row.trigger, row.requested_by, confirmed=confirmed),
             how=cancelled_by(row, audit.who_cancelled),
-            zone=self._zone(row.job_name),
+            has_file=file is not None,
+            zone=_zone(file),
             previous=next((each.run_id for each in earlier if each.run_id), None),
             newest=next((each.run_id for each in newest if each.run_id), None),
         )
 
-    def _zone(self, job_name: str) -> str | None:
+    def _file(self, job_name: str) -> JobFile | None:
         try:
-            config = self._service.get_job(job_name).config
+            return self._service.get_job(job_name)
         except JobNotFoundError:
             return None
-        return config.timezone if config else None
 
     def _output(self, run: Run, run_id: str, address: Address) -> list[Html]:
         """Return the values of all areas below the head."""
@@ -187,7 +189,7 @@ class LogsView:
             found = self._service.find_job_logs(job, NEWEST, search=find or None, status=status)
         except ValidationError as error:
             return trouble_html(error)
-        drawn, count = entries_html(found.entries, find, self._zone(job), self._is_confirmed)
+        drawn, count = entries_html(found.entries, find, _zone(self._file(job)), self._is_confirmed)
         query = urlencode({name: text for name, text in (("search", find), ("status", status)) if text})
         download = html('<a class="load" href="download/log/{}.jsonl?{}">Download log</a>', job, query)
         if not drawn:
@@ -206,6 +208,10 @@ class LogsView:
             download,
             drawn,
         )
+
+
+def _zone(file: JobFile | None) -> str | None:
+    return file.config.timezone if file and file.config else None
 
 
 def _stopped(complete: bool) -> Html:

@@ -19,7 +19,8 @@ ACTIVE = ("queued", "running")
 class Run:
     """A run and what is to be said of it. `asked`: why it exists; `previous` and `newest` are other runs' ids.
 
-    `how`, if there is more to say than its row does, is what ended it. `zone` is the job's.
+    `how`, if there is more to say than its row does, is what ended it. `zone` is the job's, `has_file` whether the job
+    still has one.
     """
 
     row: HistoryRow
@@ -27,6 +28,7 @@ class Run:
     asked: str
     how: str
     zone: str | None
+    has_file: bool
     previous: str | None
     newest: str | None
 
@@ -136,5 +138,6 @@ def _ways(run: Run) -> Html:
         ("previous run", link("logs", run=run.previous) if run.previous else ""),
         ("newest run", link("logs", run=run.newest) if run.newest and run.newest != run.row.run_id else ""),
         ("history", link("history", job=job)),
+        ("edit job", link("edit", job=job) if run.has_file else ""),
     ]
     return join((html('<a href="{}">{}</a>', to, words) for words, to in ways if to), " · ")

@@ -31,7 +31,7 @@ def a_run(**facts: Any) -> HistoryRow:
 
 def about(row: HistoryRow, **facts: Any) -> Run:
     known: dict[str, Any] = {"recent": Recent(None, (), None, None), "asked": "by schedule", "how": "", "zone": None}
-    return Run(**{"row": row, "previous": None, "newest": None, **known, **facts})
+    return Run(**{"row": row, "has_file": True, "previous": None, "newest": None, **known, **facts})
 
 
 def shown(text: str, *, live: bool = False, whole: bool = True, **fields: Any):
@@ -301,6 +301,13 @@ def test_the_ways_lead_to_other_runs():
     made = head(about(a_run(), previous="r0", newest="r9"))
     assert link("logs", run="r0").replace("&", "&amp;") in made and link("logs", run="r9").replace("&", "&amp;") in made
     assert "newest run" not in words(head(about(a_run(), newest="r1")))
+
+
+def test_a_run_leads_to_its_jobs_form_while_there_is_a_file():
+    to = link("edit", job="job").replace("&", "&amp;")
+
+    assert to in head(about(a_run()))
+    assert to not in head(about(a_run(), has_file=False))
 
 
 def test_a_name_is_marked_unless_the_audit_log_knows_the_request():
