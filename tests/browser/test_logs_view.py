@@ -61,6 +61,7 @@ def test_on_a_phone_the_reason_comes_first_and_nothing_moves_sideways(visit, sch
     page = visit(viewport=PHONE).open(f"/?view=logs&run={run_of(scheduler, 'import-orders')}")
     expect(page.locator("#jobs-logs-head .cause")).to_have_text(CAUSE)
     assert is_seen(page, "#jobs-logs-head .cause")
+    assert page.locator("#jobs-logs .facts time").first.evaluate("time => time.getClientRects().length") == 1
     for address in ("", "&job=import-orders", f"&run={run_of(scheduler, 'hostile')}"):
         page.goto(f"/?view=logs{address}")
         expect(page.locator("#jobs-logs :is(.log, .entries, table)").first).to_be_visible()
