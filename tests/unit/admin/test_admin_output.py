@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from admin_ui import line_index, output, output_search, regex_search
 from admin_ui.errors import StorageError, ValidationError
-from admin_ui.escapes import visible
+from admin_ui.escapes import ESCAPES, UNSAFE, visible
 from admin_ui.output import Line, Outputs, from_text
 
 
@@ -232,6 +233,22 @@ def test_an_index_that_is_copied_while_another_thread_counts_counts_right(monkey
 )
 def test_what_is_not_plainly_seen_is_shown_as_an_escape(text, shown):
     assert visible(text) == shown
+
+
+def test_every_character_that_is_not_plainly_seen_has_its_escape():
+    assert [code for code in range(sys.maxunicode + 1) if UNSAFE.match(chr(code))] == sorted(ESCAPES)
+
+
+def test_a_long_text_of_escapes_takes_no_call_for_each():
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, argument: calls.append(event))
+    try:
+        shown = visible("\x01" * 10_000)
+    finally:
+        sys.setprofile(None)
+
+    assert shown == "\\x01" * 10_000
+    assert len(calls) < 100
 
 
 def test_markup_is_left_to_the_page(outputs, file):
