@@ -212,6 +212,8 @@ class World:
         """Let the scheduler and all that it started die, with what is not on disk; `boot` starts the next one."""
         for process in self.target.processes.values():
             process.vanish()
+        self.scheduler.logger.abandon("the scheduler died")
+        self.scheduler.logger.close()
 
     async def step(self, times: int = 1) -> None:
         """Let the scheduler look at everything, and let what it started go as far as it can."""
