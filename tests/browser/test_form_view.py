@@ -456,7 +456,9 @@ def test_a_file_that_is_no_json_is_shown_with_what_is_wrong_and_without_a_form(v
     page = visit().open("/?view=edit&job=broken")
 
     expect(page.locator("#jobs-edit-about")).to_contain_text("jobs/broken.json is invalid")
-    expect(page.locator("#jobs-edit-about")).to_contain_text(re.compile("line \\d, column \\d+: this is not JSON"))
+    expect(page.locator("#jobs-edit-about")).to_contain_text(
+        re.compile("line \\d, column \\d+: the JSON ends too early")
+    )
     expect(page.locator("#jobs-edit-about pre")).to_contain_text('"schedule": "99 * * * *"')
     expect(page.locator("#jobs-edit-save")).to_be_hidden()
     expect(page.locator("#jobs-edit-state")).to_contain_text("Invalid")
