@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from admin_ui.errors import ValidationError
 from admin_ui.output import STREAMS, Hits, Line, Output
 from admin_ui.page.address import Address
 from admin_ui.page.markup import NOTHING, Html, html, join, trouble_html
+
+T = TypeVar("T")
 
 LINES = 1000
 """Lines at once."""
@@ -22,6 +26,9 @@ ROOM = 256_000
 """Characters of HTML that the lines of one stream may take."""
 
 MOST_HITS = 100
+MOST_MARKS = 200
+"""In one line, which may be a binary file that has the text ten thousand times."""
+
 CONTEXT = 2
 """Lines that are shown before and after one that was found."""
 
@@ -64,8 +71,7 @@ def panel(output: Output, stream: str, address: Address, download: str, *, live:
         return _found(output, stream, address, download)
     lines, anchor = _around(output, place, live=live)
     draw = _Lines(address, stream).draw
-    drawn = [draw(line, current=line.number == place.around) for line in lines]
-    shown = _fitting(drawn, anchor) if drawn else slice(0, 0)
+    shown, drawn = _fitting(lines, anchor, lambda line: draw(line, current=line.number == place.around))
     lines = lines[shown]
     following = live and place == Place()
     bar = html(
@@ -84,7 +90,7 @@ def panel(output: Output, stream: str, address: Address, download: str, *, live:
         ),
     )
     last = lines[-1].number if lines else None
-    return Panel(bar, _region(address, stream, join(drawn[shown]), live=live, following=following, last=last))
+    return Panel(bar, _region(address, stream, join(drawn), live=live, following=following, last=last))
 
 
 def amount(size: int) -> str:
@@ -105,10 +111,10 @@ def length(output: Output) -> str:
 
 
 def marked(text: str, find: str) -> Html:
-    """Return a text in which each occurrence of another is marked, whatever the case."""
+    """Return a text in which the first MOST_MARKS occurrences of another are marked, whatever the case."""
     if not find:
         return Html.escape(text)
-    parts = re.split(f"({re.escape(find)})", text, flags=re.IGNORECASE)
+    parts = re.split(f"({re.escape(find)})", text, maxsplit=MOST_MARKS, flags=re.IGNORECASE)
     return join(html("<mark>{}</mark>", part) if number % 2 else part for number, part in enumerate(parts))
 
 
@@ -135,19 +141,28 @@ def _around(output: Output, place: Place, *, live: bool) -> tuple[list[Line], in
     return lines, anchor
 
 
-def _fitting(drawn: Sequence[Html], anchor: int) -> slice:
-    """Return the slice around a line that there is room for: on both sides as much as possible."""
-    first, last, room = anchor, anchor, ROOM - len(drawn[anchor])
-    growing = True
-    while growing:
-        growing = False
-        if first > 0 and len(drawn[first - 1]) <= room:
-            first, growing = first - 1, True
-            room -= len(drawn[first])
-        if last + 1 < len(drawn) and len(drawn[last + 1]) <= room:
-            last, growing = last + 1, True
-            room -= len(drawn[last])
-    return slice(first, last + 1)
+def _fitting(parts: Sequence[T], anchor: int, draw: Callable[[T], Html]) -> tuple[slice, Sequence[Html]]:
+    """Draw what there is room for around a part, on both sides as much as possible; return which, and the drawn.
+
+    No more than that is drawn: the lines of a binary file are as long as they are costly.
+    """
+    if not parts:
+        return slice(0, 0), ()
+    drawn = deque([draw(parts[anchor])])
+    first, last, room = anchor, anchor, ROOM - len(drawn[0])
+    sides = deque(
+        [(iter(range(anchor - 1, -1, -1)), drawn.appendleft), (iter(range(anchor + 1, len(parts))), drawn.append)]
+    )
+    while sides:
+        places, put = sides.popleft()
+        for place in places:
+            part = draw(parts[place])
+            if len(part) <= room:
+                put(part)
+                first, last, room = min(first, place), max(last, place), room - len(part)
+                sides.append((places, put))
+            break
+    return slice(first, last + 1), drawn
 
 
 class _Lines:
@@ -273,11 +288,12 @@ def _found(output: Output, stream: str, address: Address, download: str) -> Pane
         groups = _groups(output, hits.lines)
         draw = _Lines(address, stream).draw
         numbers = {line.number for line in hits.lines}
-        drawn = [join([*(draw(line, hit=line.number in numbers) for line in group), Html("<hr>")]) for group in groups]
-        shown = drawn[_fitting(drawn, 0)] if drawn else []
+        _, shown = _fitting(
+            groups, 0, lambda group: join([*(draw(line, hit=line.number in numbers) for line in group), Html("<hr>")])
+        )
         if shown:
             content = _region(address, stream, join(shown), last=groups[len(shown) - 1][-1].number)
-        count = _matches(output, hits) + ("; the first of them:" if len(shown) < len(drawn) else "")
+        count = _matches(output, hits) + ("; the first of them:" if len(shown) < len(groups) else "")
     bar = html(
         '<div class="bar"><h3>{}</h3><span class="num" role="status">{}</span>'
         '<span class="ways"><a href="{}">{}</a><a href="{}">show all lines</a></span>'

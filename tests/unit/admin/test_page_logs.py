@@ -11,12 +11,14 @@ import pytest
 
 from admin_ui import output
 from admin_ui.output import from_text
+from admin_ui.page import run_output
 from admin_ui.page.address import Address, link, parse
 from admin_ui.page.job_log import LONGEST_LINE, entries_html, excerpt, runs_html
 from admin_ui.page.job_log import ROOM as ENTRIES_ROOM
+from admin_ui.page.markup import Html
 from admin_ui.page.result import LOOKS, asked, ended, ended_entry, state
 from admin_ui.page.run_head import Run, head, nothing_printed, streams, unknown
-from admin_ui.page.run_output import EMPTY, ROOM, Place, amount, length, marked, panel
+from admin_ui.page.run_output import EMPTY, MOST_MARKS, ROOM, Place, amount, length, marked, panel
 from admin_ui.queries import HistoryRow, Recent
 from tests.admin_lines import NOON, accepted, complete, failure, line, skipped, start, time
 
@@ -136,6 +138,19 @@ def test_where_there_is_not_room_for_all_the_line_that_was_asked_for_is_shown():
     assert re.search('id="stdout-50" aria-current="true"', made.lines)
 
 
+def test_lines_that_there_is_no_room_for_are_not_drawn_either(monkeypatch):
+    drawn: list[str] = []
+
+    def noted(text: str, find: str) -> Html:
+        drawn.append(text)
+        return marked(text, find)
+
+    monkeypatch.setattr(run_output, "marked", noted)
+    made = shown("".join(f"{number} {'x' * 9000}\n" for number in range(1, 500)), stream="stdout", line="250")
+
+    assert len(drawn) <= len(numbers(made.lines)) + 2
+
+
 def test_of_a_very_long_line_a_part_is_shown_and_how_much_more_there_is():
     made = shown("a" * 1_000_000 + "\nend\n")
 
@@ -243,6 +258,13 @@ def test_marks_stand_around_each_occurrence_and_nothing_is_lost():
     assert marked("aXbxc", "x") == "a<mark>X</mark>b<mark>x</mark>c"
     assert words(marked("<a.b>", ".")) == "<a.b>"
     assert "<mark>" not in marked("abc", "")
+
+
+def test_not_every_mark_of_a_binary_file_is_made():
+    made = marked("\\x00" * 5000, "\\x00")
+
+    assert made.count("<mark>") == MOST_MARKS
+    assert words(made) == "\\x00" * 5000
 
 
 def test_an_address_for_one_stream_is_none_for_the_other():
