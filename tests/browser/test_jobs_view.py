@@ -354,7 +354,7 @@ def test_a_run_is_confirmed_acknowledged_followed_and_told(scheduler, admin, vis
     page.click("#jobs-run")
     dialog = page.locator("dialog")
     expect(dialog).to_contain_text("Run run-me now?")
-    expect(dialog).to_have_accessible_description("It starts at once, beside its schedule.")
+    expect(dialog).to_have_accessible_description("It starts as soon as the scheduler sees this, beside its schedule.")
     expect(dialog.locator("button", has_text="Back")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)

@@ -17,6 +17,17 @@ from tests.daemon import Daemon, wait_for
 TICKS = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo tick $i; sleep 0.2; done"
 PANEL = "#jobs-logs-{} .log"
 
+AT_REST = """panel => new Promise(done => {
+    let [top, frames] = [-1, 0];
+    const look = () => {
+        frames = panel.scrollTop === top ? frames + 1 : 0;
+        top = panel.scrollTop;
+        if (frames < 20) requestAnimationFrame(look); else done();
+    };
+    look();
+})"""
+"""Waits until the wheel's scrolling has come to its end."""
+
 
 def run_of(scheduler: Daemon, job_name: str, event: str = "job_complete") -> str:
     """Return the id of a job's (only) run."""
@@ -189,6 +200,7 @@ def test_a_running_job_is_followed_until_the_reader_scrolls_up_and_again_when_he
     page.mouse.wheel(0, -600)
     notice = page.locator("#jobs-logs-stdout-bar .paused")
     expect(notice).to_contain_text("Not following")
+    panel.evaluate(AT_REST)
     last = numbers(page)[-1]
     place = panel.evaluate("panel => panel.scrollTop")
     assert panel.evaluate("panel => panel.scrollHeight - panel.clientHeight - panel.scrollTop") > 300

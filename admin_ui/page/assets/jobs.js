@@ -6,8 +6,8 @@
   // What each question says: its title, the effect, the word that agrees, whether it destroys something.
   const QUESTIONS = {
     run: (job, file, kept) => [`Run ${job} now?`, kept
-      ? `Its last good version starts at once, and not what jobs/${file} says now: the scheduler cannot use that.`
-      : "It starts at once, beside its schedule.", "Run now"],
+      ? `Its last good version starts, and not what jobs/${file} says now: the scheduler cannot use that.`
+      : "It starts as soon as the scheduler sees this, beside its schedule.", "Run now"],
     cancel: (job) => [`Cancel the run of ${job}?`, "It is told to end, and killed if it does not. What waits, a retry too, is dropped.", "End the run", true],
     disable: (job) => [`Disable ${job}?`, "It starts no more until it is enabled again. A run that is going goes on.", "Disable"],
     delete: (job, file) => [`Delete ${job}?`, `jobs/${file} is removed, and it starts no more. Its history and logs stay. A run that is going goes on.`, "Delete", true],

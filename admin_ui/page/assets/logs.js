@@ -101,7 +101,7 @@ jobs.logs = (() => {
   };
   const askToRun = () => {
     const { job } = run().dataset;
-    return ask("jobs-logs-again", `Run ${job} now?`, "It starts at once, as its file is now, beside its schedule.", "Run now", false);
+    return ask("jobs-logs-again", `Run ${job} now?`, "It starts as soon as the scheduler sees this, as its file is now, beside its schedule.", "Run now", false);
   };
 
   const onRun = (act) => () => isHere() && run() && act();
