@@ -117,7 +117,7 @@ def remove_tree(directory: Path) -> None:
 
 
 def _holders(world: World) -> set[int]:
-    """Return who holds the lock of the logs, by /proc/locks."""
+    """Return who holds the lock of the logs, by /proc/locks, which names nobody for the one that may be asked for."""
     inode = os.stat(world.logs / ".lock").st_ino
-    rows = Path("/proc/locks").read_text().splitlines()
-    return {int(row.split()[4]) for row in rows if row.split()[5].endswith(f":{inode}") and "->" not in row}
+    rows = (row.split() for row in Path("/proc/locks").read_text().splitlines())
+    return {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].endswith(f":{inode}")}
