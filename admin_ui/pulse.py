@@ -7,15 +7,11 @@ import os
 import stat
 import struct
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 LOCK = ".lock"
-
-GONE_SECONDS = 3.0
-"""A scheduler that restarts, or whose lock somebody removed, has it again sooner."""
 
 FLOCK = struct.Struct("hhqqi4x")
 """struct flock of fcntl(2): type, whence, start, length, pid."""
@@ -34,18 +30,18 @@ class Pulse:
         self._clock = clock
         self._looking = threading.Lock()
         self._was_held = False
-        self._lost: tuple[float, datetime] | None = None
+        self._lost_at: datetime | None = None
 
     def lost_at(self) -> datetime | None:
-        """Return when the lock was first seen without its holder, if that is some seconds ago and it still is."""
+        """Return when the lock was first seen without its holder, None if it is held or nothing can be said."""
         with self._looking:
             held = _is_held(self._path)
-            if held or held is None or not self._was_held:
-                self._was_held = self._was_held or bool(held)
-                self._lost = None
-                return None
-            since, at = self._lost = self._lost or (time.monotonic(), self._clock())
-            return at if time.monotonic() - since >= GONE_SECONDS else None
+            if held is False and self._was_held:
+                self._lost_at = self._lost_at or self._clock()
+            else:
+                self._was_held = self._was_held or held is True
+                self._lost_at = None
+            return self._lost_at
 
 
 def _is_held(path: Path) -> bool | None:
